@@ -1,0 +1,122 @@
+// What a backend must do: hold memory and run kernels.
+// Backends know no tape, no scope and no op; they see views of storage, and kernels made from row programs.
+
+import type { DType, FloatDType, TypedArray } from "../dtype.ts";
+import type { Kernel } from "../row/program.ts";
+
+/** The devices that computations run on. */
+export type DeviceName = "js" | "wasm" | "webgpu";
+
+/**
+ * A piece of device memory, shared by the views of one tensor and freed with the last of them.
+ * `handle` is the backend's own: a typed array (js), an address (wasm), a buffer (webgpu).
+ */
+export class Storage {
+  readonly backend: Backend;
+  readonly handle: unknown;
+  /** Bytes asked for; what the allocator rounds them up to is its own affair. */
+  readonly bytes: number;
+  private references = 1;
+
+  constructor(backend: Backend, handle: unknown, bytes: number) {
+    this.backend = backend;
+    this.handle = handle;
+    this.bytes = bytes;
+  }
+
+  retain(): this {
+    this.references++;
+    return this;
+  }
+
+  release(): void {
+    if (--this.references === 0) this.backend.free(this);
+  }
+}
+
+/** A strided window on storage. Strides and offset count elements; a stride of 0 repeats. A tensor is a view. */
+export interface View {
+  readonly storage: Storage;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** An operand of a row kernel: a view's memory, and how far the next row lies (0: every row reads the same). */
+export interface RowOperand {
+  readonly storage: Storage;
+  readonly offset: number;
+  /** Elements from one row to the next; within a row entries are contiguous. */
+  readonly rowStride: number;
+}
+
+/** A matrix, or a batch of them, in one of the two layouts that need no copy. */
+export interface MatrixOperand {
+  readonly storage: Storage;
+  readonly offset: number;
+  /** Elements from one row (or, when `transposed`, one column) to the next; the other direction is contiguous. */
+  readonly stride: number;
+  readonly transposed: boolean;
+  /** Offset in elements of each matrix of the batch. */
+  readonly batchOffsets: readonly number[];
+}
+
+export interface MemoryUse {
+  /** Bytes held by living storage. */
+  readonly bytes: number;
+  /** Bytes kept for reuse. */
+  readonly pool: number;
+  /** The largest `bytes` so far. */
+  readonly peak: number;
+}
+
+export interface Backend {
+  readonly name: DeviceName;
+  /** The float types this device computes in. */
+  readonly floats: readonly FloatDType[];
+
+  // Memory. `allocate` gives storage with one reference and undefined contents; throws DeviceError when there is no more.
+  allocate(bytes: number): Storage;
+  /** Called by `Storage.release` alone. */
+  free(storage: Storage): void;
+  memory(): MemoryUse;
+  /** Fills contiguous storage from host data. */
+  write(storage: Storage, data: TypedArray): void;
+  /** Copies a contiguous run of elements to the host; throws DeviceError where only asynchronous reading exists. */
+  readSync(storage: Storage, dtype: DType, offset: number, size: number): TypedArray;
+  read(storage: Storage, dtype: DType, offset: number, size: number): Promise<TypedArray>;
+
+  // Kernels. All outputs are contiguous and do not overlap any input, unless said.
+  /**
+   * Runs a row kernel. A number stands for a scalar input. Output k has `rows × n` elements if it is a row, `rows` if a scalar.
+   * Elementwise kernels (no reductions) may write an output over an input of the same layout.
+   */
+  rows(kernel: Kernel, inputs: readonly (RowOperand | number)[], outputs: readonly Storage[], rows: number, n: number): void;
+  /** out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. */
+  matmul(dtype: FloatDType, a: MatrixOperand, b: MatrixOperand, out: Storage, m: number, k: number, n: number): void;
+  /** Copies a view of any strides (negative and 0 included) into contiguous storage, converting to `dtype`. */
+  copy(from: View, to: Storage, dtype: DType): void;
+  /** Copies a contiguous tensor of `shape` into the strided window (offset, strides ≥ 0) of `to`: concat and pad. */
+  copyInto(from: Storage, dtype: DType, shape: readonly number[], to: Storage, offset: number, strides: readonly number[]): void;
+  fill(to: Storage, dtype: DType, size: number, value: number): void;
+  /**
+   * out[o, i, r] = x[o, index[i], r] over outer × count × inner (x contiguous [outer, size, inner]); indices are in [0, size).
+   * With `perOuter`, index is [outer, count, inner] and out[o, i, r] = x[o, index[o, i, r], r].
+   */
+  gather(dtype: DType, x: Storage, index: Storage, out: Storage, outer: number, size: number, inner: number, count: number, perOuter: boolean): void;
+  /** The transpose of `gather`: out is set to zero, then out[o, index[…], r] += x[o, i, r], in index order (deterministic). */
+  scatterAdd(dtype: FloatDType, x: Storage, index: Storage, out: Storage, outer: number, size: number, inner: number, count: number, perOuter: boolean): void;
+  /** out[o, r] = Σ over the middle axis of contiguous x [outer, size, inner], by two-level sums. */
+  sumMiddle(dtype: FloatDType, x: Storage, out: Storage, outer: number, size: number, inner: number): void;
+  /** Sorts each row of contiguous [rows, n], stably, NaN last; `indices` gets the permutation (i32). */
+  sort(dtype: DType, x: Storage, values: Storage, indices: Storage, rows: number, n: number, descending: boolean): void;
+  /** Running sum of each row of contiguous [rows, n]; from the end when `reverse`. */
+  cumsum(dtype: DType, x: Storage, out: Storage, rows: number, n: number, reverse: boolean): void;
+  /**
+   * The counter-based stream of `random.ts` for a 64-bit key: i32 bits, or floats in [0, 1) (f32: the high 24 bits of word i;
+   * f64: 53 bits of words 2i and 2i + 1).
+   */
+  random(dtype: "i32" | "f32" | "f64", key: readonly [number, number], out: Storage, size: number): void;
+}

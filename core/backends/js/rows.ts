@@ -1,0 +1,238 @@
+// The plain reading of row programs: one typed loop per word over Float64Arrays, no code generation, no fusion.
+// It is the oracle for every other reading, and what runs where WebAssembly is forbidden. It is not meant to be fast.
+
+import { dtypes, type TypedArray } from "../../dtype.ts";
+import { nodesOf } from "../../row/differentiate.ts";
+import type { Expr, InputInfo, RootParts } from "../../row/expr.ts";
+import type { Kernel } from "../../row/program.ts";
+import { erf, expm1Ratio, log1pRatio, logNormalCdf, roundHalfEven } from "./special.ts";
+
+/** A row operand on this backend: its array, and where each row begins. */
+export interface JsOperand {
+  readonly array: TypedArray;
+  readonly offset: number;
+  readonly rowStride: number;
+}
+
+/** Numbers and truth values (0 or 1) alike: a scalar's value, or a row's entries. */
+type Cell = number | Float64Array;
+
+const unary: { readonly [word: string]: (v: number, detail: number) => number } = {
+  neg: (v) => -v,
+  exp: Math.exp,
+  expm1: Math.expm1,
+  log: Math.log,
+  log1p: Math.log1p,
+  sqrt: Math.sqrt,
+  sin: Math.sin,
+  cos: Math.cos,
+  tanh: Math.tanh,
+  erf,
+  logNormalCdf,
+  sigmoid: (v) => 1 / (1 + Math.exp(-v)),
+  softplus: (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))),
+  abs: Math.abs,
+  sign: Math.sign,
+  floor: Math.floor,
+  round: roundHalfEven,
+  relu: (v) => (v <= 0 ? 0 : v),
+  xlogx: (v) => (v === 0 ? 0 : v * Math.log(v)),
+  log1pRatio,
+  expm1Ratio,
+  not: (v) => 1 - v,
+  stop: (v) => v,
+};
+
+const binary: { readonly [word: string]: (a: number, b: number) => number } = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  mulZero: (a, b) => (a === 0 ? 0 : a * b),
+  div: (a, b) => a / b,
+  pow: (a, b) => a ** b,
+  posPow: (a, b) => (a <= 0 ? 0 : a ** b),
+  maximum: Math.max,
+  minimum: Math.min,
+  greater: (a, b) => (a > b ? 1 : 0),
+  greaterEqual: (a, b) => (a >= b ? 1 : 0),
+  equal: (a, b) => (a === b ? 1 : 0),
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+};
+
+const ternary: { readonly [word: string]: (a: number, b: number, c: number) => number } = {
+  select: (a, b, c) => (a ? b : c),
+  clamp: (a, b, c) => (a < b ? b : a > c ? c : a),
+};
+
+const at = (cell: Cell, i: number): number => (typeof cell === "number" ? cell : cell[i]!);
+
+function reduce(word: string, row: Cell, n: number): number {
+  switch (word) {
+    case "sum":
+    case "count": {
+      // Neumaier's compensation: the oracle's sums are exact to the last bit or two, infinities excepted.
+      let total = 0;
+      let lost = 0;
+      for (let i = 0; i < n; i++) {
+        const v = at(row, i);
+        const next = total + v;
+        lost += Math.abs(total) >= Math.abs(v) ? total - next + v : v - next + total;
+        total = next;
+      }
+      return Number.isFinite(lost) ? total + lost : total;
+    }
+    case "argmax": {
+      let best = 0;
+      for (let i = 0; i < n; i++) {
+        const v = at(row, i);
+        if (v !== v) return i;
+        if (v > at(row, best)) best = i;
+      }
+      return best;
+    }
+    default: {
+      let extreme = word === "max" ? -Infinity : Infinity;
+      for (let i = 0; i < n; i++) extreme = word === "max" ? Math.max(extreme, at(row, i)) : Math.min(extreme, at(row, i));
+      return extreme;
+    }
+  }
+}
+
+/** Everything that stays the same from row to row and call to call. */
+class Reading {
+  /** Nodes outside every root's formula, arguments first. */
+  private readonly steps: readonly Expr[];
+  /** For each root, the nodes that must be evaluated anew for every τ. */
+  private readonly inner = new Map<Expr, readonly Expr[]>();
+  private readonly kernel: Kernel;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+    const all = nodesOf(kernel.program.results);
+    // What reads a root's unknown is evaluated by the root, once for every τ that it tries.
+    const inside = new Set<Expr>();
+    for (const e of all) if (e.word === "bound" || e.args.some((a) => inside.has(a))) inside.add(e);
+    this.steps = all.filter((e) => !inside.has(e));
+    for (const e of this.steps) {
+      if (e.word !== "root") continue;
+      const { variable, value, slope } = e.detail as RootParts;
+      this.inner.set(
+        e,
+        nodesOf([value, slope]).filter((x) => x !== variable && inside.has(x)),
+      );
+    }
+  }
+
+  row(inputs: readonly (JsOperand | number)[], outputs: readonly TypedArray[], r: number, n: number): void {
+    const { program } = this.kernel;
+    const cells = new Map<Expr, Cell>();
+    program.inputs.forEach((e, i) => {
+      const operand = inputs[i]!;
+      if (typeof operand === "number") {
+        cells.set(e, operand);
+        return;
+      }
+      const start = operand.offset + r * operand.rowStride;
+      cells.set(e, e.kind === "scalar" ? operand.array[start]! : Float64Array.from(operand.array.subarray(start, start + n)));
+    });
+    for (const e of this.steps) if (!cells.has(e)) cells.set(e, this.evaluate(e, cells, n));
+    program.results.forEach((e, k) => {
+      const cell = cells.get(e)!;
+      const out = outputs[k]!;
+      if (program.kinds[k] === "scalar") out[r] = cell as number;
+      else for (let i = 0; i < n; i++) out[r * n + i] = at(cell, i);
+    });
+  }
+
+  private evaluate(e: Expr, cells: Map<Expr, Cell>, n: number): Cell {
+    const [a, b, c] = e.args.map((arg) => cells.get(arg)!);
+    switch (e.word) {
+      case "const":
+        return e.detail as number;
+      case "n":
+        return n;
+      case "index":
+        return Float64Array.from({ length: n }, (_, i) => i);
+      case "sum":
+      case "count":
+      case "max":
+      case "min":
+      case "argmax":
+        return reduce(e.word, a!, n);
+      case "pick":
+        return at(a!, Math.max(0, Math.min(n - 1, b as number)));
+      case "kth":
+        return kthLargest(a as Float64Array, b as number);
+      case "cumsum": {
+        let running = 0;
+        return Float64Array.from({ length: n }, (_, i) => (running += at(a!, i)));
+      }
+      case "root":
+        return this.solve(e, a as number, b as number, cells, n);
+      case "input":
+        throw new Error(`row program ${this.kernel.program.name}: the input ${(e.detail as InputInfo).name} has no operand`);
+    }
+    const f1 = unary[e.word];
+    const f2 = binary[e.word];
+    const f3 = ternary[e.word];
+    const detail = e.detail as number;
+    const f = f1 ? (i: number) => f1(at(a!, i), detail) : f2 ? (i: number) => f2(at(a!, i), at(b!, i)) : (i: number) => f3!(at(a!, i), at(b!, i), at(c!, i));
+    if (e.kind === "scalar") return f(0);
+    const out = new Float64Array(n);
+    for (let i = 0; i < n; i++) out[i] = f(i);
+    return out;
+  }
+
+  /** Newton from the left with a bracket; what it does is said at `root` in the row language. */
+  private solve(e: Expr, lo: number, hi: number, cells: Map<Expr, Cell>, n: number): number {
+    const { variable, value, slope, straight } = e.detail as RootParts;
+    const scratch = new Map(cells);
+    const own = this.inner.get(e)!;
+    let tau = lo;
+    let best = lo;
+    let smallest = Infinity;
+    let stalled = 0;
+    for (let pass = 0; pass < 100; pass++) {
+      scratch.set(variable, tau);
+      for (const x of own) scratch.set(x, this.evaluate(x, scratch, n));
+      const f = scratch.get(value) as number;
+      if (f !== f) return Number.NaN;
+      if (Math.abs(f) < smallest) {
+        smallest = Math.abs(f);
+        best = tau;
+        stalled = 0;
+      } else if (++stalled === 2) break;
+      if (smallest <= 2 * dtypes.f64.eps) break;
+      if (f > 0) lo = tau;
+      else hi = tau;
+      let step = -f / (scratch.get(slope) as number);
+      if (straight) {
+        const s = (x: Expr): number => {
+          const at = new Map<Expr, Cell>([[straight.variable, f]]);
+          for (const node of nodesOf([x])) if (!at.has(node)) at.set(node, scratch.get(node) ?? this.evaluate(node, at, n));
+          return at.get(x) as number;
+        };
+        step = -s(straight.value) / (s(straight.slope) * (scratch.get(slope) as number));
+      }
+      let next = tau + step;
+      if (!(next >= lo && next <= hi)) next = lo + (hi - lo) / 2;
+      if (next === tau) break;
+      tau = next;
+    }
+    return best;
+  }
+}
+
+function kthLargest(row: Float64Array, k: number): number {
+  for (const v of row) if (v !== v) return v;
+  const sorted = Float64Array.from(row).sort();
+  return sorted[Math.max(0, Math.min(sorted.length - 1, sorted.length - k))]!;
+}
+
+/** Runs a kernel over rows of n entries. */
+export function runRows(kernel: Kernel, inputs: readonly (JsOperand | number)[], outputs: readonly TypedArray[], rows: number, n: number): void {
+  kernel.compiled.js ??= new Reading(kernel);
+  const reading = kernel.compiled.js as Reading;
+  for (let r = 0; r < rows; r++) reading.row(inputs, outputs, r, n);
+}

@@ -1,0 +1,78 @@
+// The errors that the library throws, and how shapes are printed in them.
+// Every message has three parts: the place, the finding, the way out. Nothing here decides what is an error.
+
+/** Prints a shape as users write it: `[2, 3]`. */
+export function showShape(shape: readonly (number | string)[]): string {
+  return `[${shape.join(", ")}]`;
+}
+
+/** Prints a value that was handed in by mistake, short enough for one sentence. */
+export function showValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  if (typeof value === "function") return `the function ${value.name || "(anonymous)"}`;
+  if (typeof value === "symbol" || typeof value === "bigint") return `${typeof value} ${String(value)}`;
+  if (typeof value !== "object" || value === null) return Object.is(value, -0) ? "-0" : String(value);
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  const name = Object.getPrototypeOf(value)?.constructor?.name;
+  return typeof name === "string" && name !== "Object" ? `a ${name}` : "an object";
+}
+
+function sentence(place: string, finding: string, wayOut: string): string {
+  return `${place}: ${finding}; ${wayOut}`;
+}
+
+/** Shapes, axes or sizes that do not fit together. */
+export class ShapeError extends RangeError {
+  override readonly name = "ShapeError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}
+
+/** An element type that the operation is not defined for, or two that differ. */
+export class DTypeError extends TypeError {
+  override readonly name = "DTypeError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}
+
+/** A value for which the mathematics has no answer: α < 1, a label out of range, a negative temperature. */
+export class DomainError extends RangeError {
+  override readonly name = "DomainError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}
+
+/** An argument of the wrong kind altogether: a string for a tensor, an unknown option. */
+export class ArgumentError extends TypeError {
+  override readonly name = "ArgumentError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}
+
+/** A device that is missing, lost, out of memory, or not the one that the other tensors live on. */
+export class DeviceError extends Error {
+  override readonly name = "DeviceError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}
+
+/** A tensor that is used after its scope has freed it. */
+export class LifetimeError extends Error {
+  override readonly name = "LifetimeError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}
+
+/** A derivative that does not exist: an unreachable input, a loss that is not a scalar, a path that ends in integers. */
+export class GradientError extends Error {
+  override readonly name = "GradientError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}

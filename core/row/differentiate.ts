@@ -1,0 +1,311 @@
+// Derivatives of formulas, as formulas: reverse mode for gradients, forward mode for the slope of a root.
+// One table holds the local derivative of every elementwise word; both modes read it. Nothing is computed here.
+
+import { ArgumentError } from "../errors.ts";
+import {
+  add,
+  and,
+  argmax,
+  boundVariable,
+  constant,
+  constantOf,
+  cos,
+  cumsum,
+  dependsOn,
+  div,
+  equal,
+  exp,
+  expm1Ratio,
+  Expr,
+  greater,
+  greaterEqual,
+  index,
+  less,
+  lessEqual,
+  log,
+  log1pRatio,
+  logNormalCdf,
+  type Mask,
+  mul,
+  mulZero,
+  neg,
+  not,
+  oneHot,
+  type Operand,
+  pick,
+  posPow,
+  pow,
+  reads,
+  type RootParts,
+  type RowMask,
+  rootNode,
+  type Scalar,
+  select,
+  sigmoid,
+  sign,
+  sin,
+  sub,
+  substitute,
+  sum,
+  type Value,
+} from "./expr.ts";
+
+const zero = /* @__PURE__ */ constant(0);
+const isZero = (e: Expr): boolean => constantOf(e) === 0;
+
+/**
+ * v · ∂e/∂(argument i) for an elementwise word: v is the cotangent of e in reverse mode, the tangent of the argument in
+ * forward mode. `times` multiplies by a factor that may be infinite.
+ */
+function chain(e: Expr, i: number, v: Value, times: (v: Value, factor: Value) => Value): Value {
+  const [x, y, z] = e.args as [Value, Value, Value];
+  const self = e as Value;
+  switch (e.word) {
+    case "neg":
+      return neg(v);
+    case "exp":
+      return times(v, self);
+    case "expm1":
+      return times(v, exp(x));
+    case "log":
+      return times(v, div(1, x));
+    case "log1p":
+      return times(v, div(1, add(1, x)));
+    case "sqrt":
+      return times(v, div(0.5, self));
+    case "sin":
+      return times(v, cos(x));
+    case "cos":
+      return neg(times(v, sin(x)));
+    case "tanh":
+      return times(v, mul(sub(1, self), add(1, self)));
+    case "erf":
+      return times(v, mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x)))));
+    case "logNormalCdf":
+      return times(v, mul(1 / Math.sqrt(2 * Math.PI), exp(sub(mul(-0.5, mul(x, x)), logNormalCdf(x)))));
+    case "sigmoid":
+      // σ(−x) keeps its digits where 1 − σ(x) has none left.
+      return times(v, mul(self, sigmoid(neg(x))));
+    case "softplus":
+      return times(v, sigmoid(x));
+    case "abs":
+      return times(v, sign(x));
+    case "relu":
+      return select(greater(x, 0), v, 0);
+    case "xlogx":
+      return select(greater(x, 0), mul(v, add(log(x), 1)), 0);
+    case "log1pRatio": {
+      const k = e.detail as number;
+      return times(v, mul(-(k + 1), log1pRatio(x, k + 1)));
+    }
+    case "expm1Ratio":
+      return times(v, expm1Ratio(x, (e.detail as number) + 1));
+    case "add":
+      return v;
+    case "sub":
+      return i === 0 ? v : neg(v);
+    case "mul":
+    case "mulZero":
+      return times(v, i === 0 ? y : x);
+    case "div":
+      return i === 0 ? div(v, y) : neg(div(times(v, self), y));
+    case "pow":
+      if (i === 0) return times(v, mul(y, pow(x, sub(y, 1))));
+      return select(greater(x, 0), times(v, mul(self, log(x))), 0);
+    case "posPow":
+      if (i === 0) return select(greater(x, 0), mul(v, mul(y, posPow(x, sub(y, 1)))), 0);
+      return select(greater(x, 0), mul(v, mul(self, log(x))), 0);
+    case "maximum":
+      return select(i === 0 ? greaterEqual(x, y) : not(greaterEqual(x, y)), v, 0);
+    case "minimum":
+      return select(i === 0 ? lessEqual(x, y) : not(lessEqual(x, y)), v, 0);
+    case "clamp":
+      if (i === 0) return select(and(greaterEqual(x, y), lessEqual(x, z)), v, 0);
+      return select(i === 1 ? less(x, y) : greater(x, z), v, 0);
+    case "select": {
+      const mask = e.args[0] as Mask;
+      if (i === 0) return zero;
+      // The cotangent itself is selected, never multiplied: what lies on the other side cannot leak in.
+      return select(i === 1 ? mask : not(mask), v, 0);
+    }
+    default:
+      return zero; // stop, sign, floor, round and comparisons are piecewise constant
+  }
+}
+
+/** Every node that the given ones read, arguments first. */
+export function nodesOf(roots: readonly Expr[]): Expr[] {
+  const seen = new Set<Expr>();
+  const stack = [...roots];
+  for (let e = stack.pop(); e; e = stack.pop()) {
+    if (seen.has(e)) continue;
+    seen.add(e);
+    stack.push(...reads(e));
+  }
+  return [...seen].sort((a, b) => a.id - b.id);
+}
+
+/** Collects cotangents; what a scalar receives from a row is summed, since the scalar fed every entry. */
+class Cotangents {
+  private readonly found = new Map<Expr, Value>();
+
+  add(e: Expr, v: Value): void {
+    if (isZero(v)) return;
+    const contribution = e.kind === "scalar" && v.kind === "row" ? sum(v) : v;
+    const before = this.found.get(e);
+    this.found.set(e, before ? add(before, contribution) : contribution);
+  }
+
+  of(e: Expr): Value | undefined {
+    return this.found.get(e);
+  }
+}
+
+/** Hands the cotangent v of e to what e reads directly. */
+function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
+  const x = e.args[0] as Value;
+  switch (e.word) {
+    case "sum":
+      return give(x, v);
+    case "max":
+      return give(x, oneHot(argmax(x), v));
+    case "min":
+      return give(x, oneHot(argmax(neg(x)), v));
+    case "pick":
+      return give(x, oneHot(e.args[1] as Scalar, v));
+    case "cumsum":
+      // The transpose of a running sum runs from the end.
+      return give(x, add(sub(sum(v), cumsum(v as Expr<"row", "number">)), v));
+    case "count":
+    case "argmax":
+    case "kth":
+      return;
+    default:
+      for (let i = 0; i < e.args.length; i++) if (e.args[i]!.sort === "number") give(e.args[i]!, chain(e, i, v, mulZero));
+  }
+}
+
+/** Implicit function theorem: dτ = −(∂F/∂x · dx)/F_τ, with F's own variable replaced by the root. */
+function handBackRoot(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
+  const { variable, value, slope } = e.detail as RootParts;
+  // An empty free set has no slope, and τ does not move.
+  const seed = select(equal(slope, 0), 0, neg(div(v, slope)));
+  const inside = new Cotangents();
+  inside.add(value, seed);
+  const outside: { to: Expr; v: Value }[] = [];
+  for (const node of nodesOf([value]).reverse()) {
+    const cotangent = inside.of(node);
+    if (!cotangent) continue;
+    if (node === variable) continue;
+    if (dependsOn(node, variable)) handBack(node, cotangent, (to, w) => inside.add(to, w));
+    else outside.push({ to: node, v: cotangent });
+  }
+  const settled = substitute(
+    outside.map((o) => o.v),
+    (x) => (x === variable ? e : undefined),
+  );
+  outside.forEach((o, k) => {
+    give(o.to, settled[k] as Value);
+  });
+}
+
+/**
+ * The cotangents of the wanted inputs, given those of the results (undefined: zero). A cotangent may come out as a
+ * scalar where a row is wanted, and as the constant 0.
+ */
+export function adjoints(results: readonly Expr[], cotangents: readonly (Value | undefined)[], wanted: readonly Expr[]): Value[] {
+  const all = new Cotangents();
+  results.forEach((e, k) => {
+    const v = cotangents[k];
+    if (v) all.add(e, v);
+  });
+  const nodes = nodesOf(results);
+  const active = new Set<Expr>(wanted);
+  for (const e of nodes) if (reads(e).some((a) => active.has(a))) active.add(e);
+  for (const e of nodes.reverse()) {
+    const v = all.of(e);
+    if (!v || !active.has(e)) continue;
+    const give = (to: Expr, w: Value): void => {
+      if (active.has(to)) all.add(to, w);
+    };
+    if (e.word === "root") handBackRoot(e, v, give);
+    else handBack(e, v, give);
+  }
+  return wanted.map((e) => all.of(e) ?? zero);
+}
+
+/** ∂e/∂variable by forward mode: one tangent, pushed through once. */
+export function tangent(e: Expr, variable: Scalar): Value {
+  const memo = new Map<Expr, Value>();
+  const of = (x: Expr): Value => {
+    if (x === variable) return constant(1);
+    if (!dependsOn(x, variable)) return zero;
+    let r = memo.get(x);
+    if (r) return r;
+    const t = x.args.map(of);
+    const first = x.args[0] as Value;
+    switch (x.word) {
+      case "sum":
+        r = sum(t[0]!);
+        break;
+      case "max":
+        r = pick(t[0]!, argmax(first));
+        break;
+      case "min":
+        r = pick(t[0]!, argmax(neg(first)));
+        break;
+      case "cumsum":
+        r = t[0]!.kind === "row" ? cumsum(t[0] as Expr<"row", "number">) : mul(t[0]!, add(index, 1));
+        break;
+      case "count":
+      case "argmax":
+      case "kth":
+        r = zero;
+        break;
+      case "pick":
+      case "root":
+        throw new ArgumentError("root", `a ${x.word} of the unknown stands inside its equation`, "state the equation without it");
+      default:
+        r = zero;
+        x.args.forEach((arg, i) => {
+          if (arg.sort === "number" && !isZero(t[i]!)) r = add(r!, chain(x, i, t[i]!, mul));
+        });
+    }
+    memo.set(x, r!);
+    return r!;
+  };
+  return of(e);
+}
+
+/**
+ * The τ in [lo, hi] with F(τ) = 0, for a decreasing F with F(lo) ≥ 0 ≥ F(hi): safeguarded Newton from lo.
+ *
+ * `support` says which entries add anything at τ; the others must add nothing at any larger τ either. It only makes
+ * kernels faster. `straight` is a monotone rescaling s with s(0) = 0 on which F is closer to a line (for a power sum with
+ * exponent ≥ 1 its root of that order); Newton steps on s(F), while tolerance and derivative use F.
+ *
+ * @example
+ * const tau = root((t) => sub(sum(relu(sub(z, t))), 1), -1, 0, { support: (t) => greater(z, t) });
+ */
+export function root(
+  equation: (tau: Scalar) => Scalar,
+  lo: Scalar | number,
+  hi: Scalar | number,
+  hints: { straight?: (f: Scalar) => Scalar; support?: (tau: Scalar) => RowMask } = {},
+): Scalar {
+  const variable = boundVariable();
+  const value = equation(variable);
+  if (!(value instanceof Expr) || value.kind !== "scalar") {
+    throw new ArgumentError("root", "the equation gives no scalar", "reduce the row, with sum for instance");
+  }
+  const slope = tangent(value, variable) as Scalar;
+  if (isZero(slope)) throw new ArgumentError("root", "the equation does not contain its unknown", "use the argument of the function");
+  let straight: RootParts["straight"];
+  if (hints.straight) {
+    const f = boundVariable();
+    const s = hints.straight(f);
+    straight = { variable: f, value: s, slope: tangent(s, f) as Scalar };
+  }
+  const asScalar = (e: Operand): Scalar => (typeof e === "number" ? constant(e) : (e as Scalar));
+  return rootNode(asScalar(lo), asScalar(hi), { variable, value, slope, support: hints.support?.(variable), straight });
+}

@@ -1,0 +1,708 @@
+// The words of the row language: expressions over one row of scores and its scalars.
+// Building an expression simplifies it and shares equal parts; nothing is computed here.
+// What each word means numerically is read off `backends/js/rows.ts`; its derivative stands in `differentiate.ts`.
+
+import { ArgumentError, DomainError, showValue } from "../errors.ts";
+
+/** A row has one entry per class; a scalar is one number per row. */
+export type Kind = "row" | "scalar";
+/** Numbers, or the truth values that comparisons give. */
+export type Sort = "number" | "bool";
+
+/** Words whose value at an entry depends on their arguments at that entry alone. */
+export type ElementwiseWord =
+  | "neg"
+  | "exp"
+  | "expm1"
+  | "log"
+  | "log1p"
+  | "sqrt"
+  | "sin"
+  | "cos"
+  | "tanh"
+  | "erf"
+  | "logNormalCdf"
+  | "sigmoid"
+  | "softplus"
+  | "abs"
+  | "sign"
+  | "floor"
+  | "round"
+  | "relu"
+  | "xlogx"
+  | "log1pRatio"
+  | "expm1Ratio"
+  | "add"
+  | "sub"
+  | "mul"
+  | "mulZero"
+  | "div"
+  | "pow"
+  | "posPow"
+  | "maximum"
+  | "minimum"
+  | "clamp"
+  | "greater"
+  | "greaterEqual"
+  | "equal"
+  | "and"
+  | "or"
+  | "not"
+  | "select"
+  | "stop";
+
+/** Words that fold a row into one scalar. */
+export type ReductionWord = "sum" | "max" | "min" | "count" | "argmax";
+
+export type Word =
+  | ElementwiseWord
+  | ReductionWord
+  | "const"
+  | "input"
+  | "bound"
+  | "index"
+  | "n"
+  | "pick"
+  | "kth"
+  | "cumsum"
+  | "root";
+
+/** What a `root` carries besides its bracket (its two arguments). */
+export interface RootParts {
+  /** The unknown τ inside `value`, `slope` and `support`. */
+  readonly variable: Scalar;
+  /** F(τ). */
+  readonly value: Scalar;
+  /** ∂F/∂τ by forward mode, filled in by `differentiate.ts`'s rules when the root is built. */
+  readonly slope: Scalar;
+  /** Entries outside add nothing to F at τ nor at any larger τ. */
+  readonly support: RowMask | undefined;
+  /** Newton's rescaling s(F) as an expression in `straightVariable`, and its derivative. */
+  readonly straight: { readonly variable: Scalar; readonly value: Scalar; readonly slope: Scalar } | undefined;
+}
+
+/** How an input stands in memory. Numbers compute in the float type of the kernel, whatever they are stored as. */
+export interface InputInfo {
+  readonly name: string;
+  readonly stored: "float" | "i32" | "bool";
+}
+
+type Detail = number | InputInfo | RootParts | undefined;
+
+/** One node of a formula. Equal formulas are the same node. */
+export class Expr<K extends Kind = Kind, S extends Sort = Sort> {
+  /** Creation order: arguments come before what uses them. */
+  readonly id: number;
+  readonly word: Word;
+  readonly kind: K;
+  readonly sort: S;
+  readonly args: readonly Expr[];
+  /** A constant's value, a ratio's order k, an input's storage, a root's parts. */
+  readonly detail: Detail;
+
+  constructor(id: number, word: Word, kind: K, sort: S, args: readonly Expr[], detail: Detail) {
+    this.id = id;
+    this.word = word;
+    this.kind = kind;
+    this.sort = sort;
+    this.args = args;
+    this.detail = detail;
+  }
+}
+
+export type Row = Expr<"row", "number">;
+export type Scalar = Expr<"scalar", "number">;
+export type RowMask = Expr<"row", "bool">;
+export type ScalarMask = Expr<"scalar", "bool">;
+export type Value = Expr<Kind, "number">;
+export type Mask = Expr<Kind, "bool">;
+/** What a word takes: an expression, or a number written as such. */
+export type Operand = Value | number;
+
+type KindOf<A> = A extends Expr<infer K> ? K : "scalar";
+/** A row if any argument is a row. */
+type Joined<A> = "row" extends KindOf<A> ? "row" : "scalar";
+/** The number that words give for arguments of these kinds. */
+export type Num<A> = Expr<Joined<A>, "number">;
+/** The truth value that words give for arguments of these kinds. */
+export type Truth<A> = Expr<Joined<A>, "bool">;
+
+let nextId = 0;
+const interned = /* @__PURE__ */ new Map<string, Expr>();
+
+function intern(word: Word, kind: Kind, sort: Sort, args: readonly Expr[], detail?: number): Expr {
+  let key: string = word;
+  if (detail !== undefined) key += Object.is(detail, -0) ? ":-0" : `:${detail}`;
+  for (const arg of args) key += `,${arg.id}`;
+  let found = interned.get(key);
+  if (!found) {
+    found = new Expr(nextId++, word, kind, sort, args, detail);
+    interned.set(key, found);
+  }
+  return found;
+}
+
+/** A node that is equal only to itself: an input, a bound variable, a root. */
+function fresh(word: Word, kind: Kind, sort: Sort, args: readonly Expr[], detail: Detail): Expr {
+  return new Expr(nextId++, word, kind, sort, args, detail);
+}
+
+/** A number as an expression. */
+export function constant(value: number): Scalar {
+  return intern("const", "scalar", "number", [], value) as Scalar;
+}
+
+function lift(word: Word, value: Operand): Value {
+  if (typeof value === "number") return constant(value);
+  if (value instanceof Expr && value.sort === "number") return value;
+  throw new ArgumentError(word, `${value instanceof Expr ? "a truth value" : showValue(value)} stands where a number of the row language is wanted`, "give a Row, a Scalar or a number (tensors enter a formula as its inputs)");
+}
+
+function liftMask(word: Word, value: Mask): Mask {
+  if (value instanceof Expr && value.sort === "bool") return value;
+  throw new ArgumentError(word, `${value instanceof Expr ? "a number" : showValue(value)} stands where a truth value is wanted`, "give a comparison");
+}
+
+function joinKind(args: readonly Expr[]): Kind {
+  return args.some((a) => a.kind === "row") ? "row" : "scalar";
+}
+
+/** The value of a constant, or undefined. */
+export function constantOf(e: Expr): number | undefined {
+  return e.word === "const" ? (e.detail as number) : undefined;
+}
+
+const isConst = (e: Expr, value: number): boolean => e.word === "const" && e.detail === value;
+const isNeg = (e: Expr): boolean => e.word === "neg";
+/** select(mask, x, 0): a masked value. */
+const isMasked = (e: Expr): boolean => e.word === "select" && isConst(e.args[2]!, 0);
+
+// ---------------------------------------------------------------------------------------------------------------
+// Inputs and leaves
+
+/** A row input of a program. */
+export function rowInput(name: string, stored: "bool"): RowMask;
+export function rowInput(name: string, stored?: "float" | "i32"): Row;
+export function rowInput(name: string, stored: "float" | "i32" | "bool" = "float"): Expr {
+  return fresh("input", "row", stored === "bool" ? "bool" : "number", [], { name, stored });
+}
+
+/** A scalar input of a program: one number per row, or one for all rows. */
+export function scalarInput(name: string, stored: "bool"): ScalarMask;
+export function scalarInput(name: string, stored?: "float" | "i32"): Scalar;
+export function scalarInput(name: string, stored: "float" | "i32" | "bool" = "float"): Expr {
+  return fresh("input", "scalar", stored === "bool" ? "bool" : "number", [], { name, stored });
+}
+
+/** The position of each entry: 0 … n − 1. */
+export const index: Row = /* @__PURE__ */ intern("index", "row", "number", []) as Row;
+/** The number of entries of the row. */
+export const n: Scalar = /* @__PURE__ */ intern("n", "scalar", "number", []) as Scalar;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Elementwise words
+
+/** Value of a word on constants, so that constant formulas fold; only the cheap, exact ones. */
+function foldUnary(word: Word, v: number): number | undefined {
+  switch (word) {
+    case "neg":
+      return -v;
+    case "exp":
+      return Math.exp(v);
+    case "log":
+      return Math.log(v);
+    case "sqrt":
+      return Math.sqrt(v);
+    case "abs":
+      return Math.abs(v);
+    case "sign":
+      return Math.sign(v);
+    case "floor":
+      return Math.floor(v);
+    case "relu":
+      return v > 0 ? v : v === v ? 0 : v;
+    default:
+      return undefined;
+  }
+}
+
+function unary<A extends Operand>(word: ElementwiseWord, a: A, detail?: number): Num<A> {
+  const x = lift(word, a);
+  const c = constantOf(x);
+  if (c !== undefined) {
+    const folded = foldUnary(word, c);
+    if (folded !== undefined) return constant(folded) as Expr as Num<A>;
+  }
+  return intern(word, x.kind, "number", [x], detail) as Num<A>;
+}
+
+export function neg<A extends Operand>(a: A): Num<A> {
+  const x = lift("neg", a);
+  if (x.word === "neg") return x.args[0] as Num<A>;
+  if (x.word === "sub") return sub(x.args[1] as Value, x.args[0] as Value) as Expr as Num<A>;
+  return unary("neg", x) as Expr as Num<A>;
+}
+export const exp = <A extends Operand>(a: A): Num<A> => unary("exp", a);
+export const expm1 = <A extends Operand>(a: A): Num<A> => unary("expm1", a);
+export const log = <A extends Operand>(a: A): Num<A> => unary("log", a);
+export const log1p = <A extends Operand>(a: A): Num<A> => unary("log1p", a);
+export const sqrt = <A extends Operand>(a: A): Num<A> => unary("sqrt", a);
+export const sin = <A extends Operand>(a: A): Num<A> => unary("sin", a);
+export const cos = <A extends Operand>(a: A): Num<A> => unary("cos", a);
+export const tanh = <A extends Operand>(a: A): Num<A> => unary("tanh", a);
+export const erf = <A extends Operand>(a: A): Num<A> => unary("erf", a);
+/** log Φ(a), Φ the standard normal distribution function, exact far into the lower tail. */
+export const logNormalCdf = <A extends Operand>(a: A): Num<A> => unary("logNormalCdf", a);
+/** 1 / (1 + e^−a). */
+export const sigmoid = <A extends Operand>(a: A): Num<A> => unary("sigmoid", a);
+/** log(1 + e^a) = max(a, 0) + log1p(e^−|a|). */
+export const softplus = <A extends Operand>(a: A): Num<A> => unary("softplus", a);
+export const abs = <A extends Operand>(a: A): Num<A> => unary("abs", a);
+/** −1, 0 or 1; sign(0) = 0. Its derivative is zero. */
+export const sign = <A extends Operand>(a: A): Num<A> => unary("sign", a);
+export const floor = <A extends Operand>(a: A): Num<A> => unary("floor", a);
+/** To the nearest integer, halves to the even one. */
+export const round = <A extends Operand>(a: A): Num<A> => unary("round", a);
+/** max(a, 0), with derivative 0 at 0; NaN stays NaN. */
+export const relu = <A extends Operand>(a: A): Num<A> => unary("relu", a);
+/** a·log a, 0 at 0. */
+export const xlogx = <A extends Operand>(a: A): Num<A> => unary("xlogx", a);
+/** ∫₀¹ sᵏ/(1 + as)ᵏ⁺¹ ds for a > −1; k = 0 is log1p(a)/a. Its derivative is −(k+1)·log1pRatio(a, k+1). */
+export const log1pRatio = <A extends Operand>(a: A, k = 0): Num<A> => unary("log1pRatio", a, k);
+/** ∫₀¹ sᵏ e^(as) ds; k = 0 is expm1(a)/a. Its derivative is expm1Ratio(a, k+1). */
+export const expm1Ratio = <A extends Operand>(a: A, k = 0): Num<A> => unary("expm1Ratio", a, k);
+/** The value, as a constant to differentiation. */
+export function stop<A extends Operand>(a: A): Num<A> {
+  const x = lift("stop", a);
+  return (x.word === "const" || x.word === "stop" ? x : intern("stop", x.kind, "number", [x])) as Num<A>;
+}
+
+function foldBinary(word: Word, a: number, b: number): number {
+  switch (word) {
+    case "add":
+      return a + b;
+    case "sub":
+      return a - b;
+    case "mul":
+      return a * b;
+    case "mulZero":
+      return a === 0 ? 0 : a * b;
+    case "div":
+      return a / b;
+    case "pow":
+      return a ** b;
+    case "posPow":
+      return a > 0 ? a ** b : 0;
+    case "maximum":
+      return Math.max(a, b);
+    default:
+      return Math.min(a, b);
+  }
+}
+
+function binary(word: ElementwiseWord, x: Value, y: Value): Value {
+  const a = constantOf(x);
+  const b = constantOf(y);
+  if (a !== undefined && b !== undefined) return constant(foldBinary(word, a, b));
+  return intern(word, joinKind([x, y]), "number", [x, y]) as Value;
+}
+
+/** Like `binary`, with the arguments in one order, so that a + b and b + a are the same node. */
+function commutative(word: ElementwiseWord, x: Value, y: Value): Value {
+  return x.id <= y.id ? binary(word, x, y) : binary(word, y, x);
+}
+
+export function add<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
+  const x = lift("add", a);
+  const y = lift("add", b);
+  let r: Value;
+  if (isConst(x, 0) && (y.kind === "row" || x.kind === y.kind)) r = y;
+  else if (isConst(y, 0)) r = x;
+  else if (isNeg(y)) r = sub(x, y.args[0] as Value);
+  else if (isNeg(x)) r = sub(y, x.args[0] as Value);
+  else if (x === y) r = mul(2, x);
+  else r = commutative("add", x, y);
+  return r as Expr as Num<A | B>;
+}
+
+export function sub<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
+  const x = lift("sub", a);
+  const y = lift("sub", b);
+  let r: Value;
+  if (isConst(y, 0)) r = x;
+  else if (isConst(x, 0)) r = neg(y);
+  else if (isNeg(y)) r = add(x, y.args[0] as Value);
+  else r = binary("sub", x, y);
+  return r as Expr as Num<A | B>;
+}
+
+function product(word: "mul" | "mulZero", x: Value, y: Value): Value {
+  if (isConst(x, 0) || isConst(y, 0)) return constant(0);
+  if (isConst(x, 1)) return y;
+  if (isConst(y, 1)) return x;
+  if (isConst(x, -1)) return neg(y);
+  if (isConst(y, -1)) return neg(x);
+  if (isNeg(x)) return neg(product(word, x.args[0] as Value, y));
+  if (isNeg(y)) return neg(product(word, x, y.args[0] as Value));
+  // A mask stays a select: (mask ? v : 0)·y needs no multiplication by zero, and lets no NaN of y through.
+  if (isMasked(x)) return select(x.args[0] as Mask, product(word, x.args[1] as Value, y), 0);
+  if (isMasked(y)) return select(y.args[0] as Mask, product(word, x, y.args[1] as Value), 0);
+  if (word === "mulZero") return binary(word, x, y);
+  // Constants gather at the front of a product.
+  const [c, v] = constantOf(y) !== undefined ? [y, x] : [x, y];
+  if (constantOf(c) !== undefined && v.word === "mul" && constantOf(v.args[0]!) !== undefined) {
+    return product(word, constant(constantOf(c)! * constantOf(v.args[0]!)!), v.args[1] as Value);
+  }
+  return constantOf(c) !== undefined ? binary("mul", c, v) : commutative("mul", x, y);
+}
+
+export function mul<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
+  return product("mul", lift("mul", a), lift("mul", b)) as Expr as Num<A | B>;
+}
+
+/** cotangent · factor with 0 · anything = 0: a masked entry's infinity must not turn a zero gradient into NaN. */
+export function mulZero<A extends Operand, B extends Operand>(cotangent: A, factor: B): Num<A | B> {
+  const f = lift("mulZero", factor);
+  return product(mayBeInfinite(f) ? "mulZero" : "mul", lift("mulZero", cotangent), f) as Expr as Num<A | B>;
+}
+
+/** Whether finite or masked (−∞) scores can make this factor infinite. Conservative for rows, blind to overflow. */
+function mayBeInfinite(e: Expr): boolean {
+  if (e.kind === "scalar") return e.word === "div" || (e.word === "const" && !Number.isFinite(e.detail as number));
+  switch (e.word) {
+    case "input":
+      return (e.detail as InputInfo).stored === "float";
+    case "log":
+    case "log1p":
+    case "logNormalCdf":
+    case "softplus":
+    case "div":
+    case "pow":
+    case "posPow":
+    case "log1pRatio":
+      return true;
+    case "stop":
+    case "neg":
+    case "abs":
+    case "floor":
+    case "round":
+    case "add":
+    case "sub":
+    case "mul":
+    case "maximum":
+    case "minimum":
+    case "select":
+    case "sqrt":
+      return e.args.some(mayBeInfinite);
+    default:
+      return false;
+  }
+}
+
+export function div<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
+  const x = lift("div", a);
+  const y = lift("div", b);
+  let r: Value;
+  if (isConst(y, 1) || (isConst(x, 0) && constantOf(y) === undefined)) r = x;
+  else if (isNeg(x)) r = neg(div(x.args[0] as Value, y));
+  else if (isNeg(y)) r = neg(div(x, y.args[0] as Value));
+  else if (isMasked(x)) r = select(x.args[0] as Mask, div(x.args[1] as Value, y), 0);
+  else r = binary("div", x, y);
+  return r as Expr as Num<A | B>;
+}
+
+/** a to the power b; for a negative base only integer exponents have a value. */
+export function pow<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
+  const x = lift("pow", a);
+  const y = lift("pow", b);
+  let r: Value;
+  if (isConst(y, 0)) r = constant(1);
+  else if (isConst(y, 1)) r = x;
+  else if (isConst(y, 2)) r = mul(x, x);
+  else if (isConst(y, 0.5)) r = sqrt(x);
+  else if (isConst(y, -1)) r = div(1, x);
+  else r = binary("pow", x, y);
+  return r as Expr as Num<A | B>;
+}
+
+/** a to the power b where a > 0, and 0 with zero derivatives elsewhere. */
+export function posPow<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
+  const x = lift("posPow", a);
+  const y = lift("posPow", b);
+  return (isConst(y, 1) ? relu(x) : binary("posPow", x, y)) as Expr as Num<A | B>;
+}
+
+/** The larger one; its derivative goes to the first where they are equal. NaN if either is. */
+export const maximum = <A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> =>
+  binary("maximum", lift("maximum", a), lift("maximum", b)) as Expr as Num<A | B>;
+/** The smaller one; its derivative goes to the first where they are equal. NaN if either is. */
+export const minimum = <A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> =>
+  binary("minimum", lift("minimum", a), lift("minimum", b)) as Expr as Num<A | B>;
+
+/** a held within [low, high]; its derivative passes at both ends. */
+export function clamp<A extends Operand, B extends Operand, C extends Operand>(a: A, low: B, high: C): Num<A | B | C> {
+  const args = [lift("clamp", a), lift("clamp", low), lift("clamp", high)];
+  return intern("clamp", joinKind(args), "number", args) as Num<A | B | C>;
+}
+
+function compare(word: "greater" | "greaterEqual" | "equal", a: Operand, b: Operand): Mask {
+  const args = [lift(word, a), lift(word, b)];
+  return intern(word, joinKind(args), "bool", args) as Mask;
+}
+export const greater = <A extends Operand, B extends Operand>(a: A, b: B): Truth<A | B> =>
+  compare("greater", a, b) as Expr as Truth<A | B>;
+export const greaterEqual = <A extends Operand, B extends Operand>(a: A, b: B): Truth<A | B> =>
+  compare("greaterEqual", a, b) as Expr as Truth<A | B>;
+export const less = <A extends Operand, B extends Operand>(a: A, b: B): Truth<A | B> =>
+  compare("greater", b, a) as Expr as Truth<A | B>;
+export const lessEqual = <A extends Operand, B extends Operand>(a: A, b: B): Truth<A | B> =>
+  compare("greaterEqual", b, a) as Expr as Truth<A | B>;
+export const equal = <A extends Operand, B extends Operand>(a: A, b: B): Truth<A | B> =>
+  compare("equal", a, b) as Expr as Truth<A | B>;
+
+export function and<A extends Mask, B extends Mask>(a: A, b: B): Truth<A | B> {
+  const args = [liftMask("and", a), liftMask("and", b)];
+  return intern("and", joinKind(args), "bool", args) as Truth<A | B>;
+}
+export function or<A extends Mask, B extends Mask>(a: A, b: B): Truth<A | B> {
+  const args = [liftMask("or", a), liftMask("or", b)];
+  return intern("or", joinKind(args), "bool", args) as Truth<A | B>;
+}
+export function not<A extends Mask>(a: A): Truth<A> {
+  const x = liftMask("not", a);
+  return (x.word === "not" ? x.args[0] : intern("not", x.kind, "bool", [x])) as Truth<A>;
+}
+
+/** a where the mask holds, b elsewhere; what is not selected is not looked at, so its NaN stays outside. */
+export function select<C extends Mask, A extends Operand, B extends Operand>(mask: C, a: A, b: B): Num<C | A | B> {
+  const c = liftMask("select", mask);
+  const x = lift("select", a);
+  const y = lift("select", b);
+  let r: Value;
+  if (x === y) r = x;
+  // A mask is written with its zero last, whichever way round it came.
+  else if (isConst(x, 0) && !isConst(y, 0)) r = select(not(c), y, 0);
+  else if (c.word === "not" && !isConst(y, 0)) r = select(c.args[0] as Mask, y, x);
+  else if (isConst(y, 0) && isNeg(x)) r = neg(select(c, x.args[0] as Value, 0));
+  else if (isConst(y, 0) && isMasked(x) && x.args[0] === c) r = x;
+  else r = intern("select", joinKind([c, x, y]), "number", [c, x, y]) as Value;
+  return r as Expr as Num<C | A | B>;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Reductions
+
+/** A row as (rest · scalar) or (rest ÷ scalar), if it is one. */
+function scalarFactor(r: Value): { rest: Value; word: "mul" | "mulZero" | "div"; scalar: Value } | undefined {
+  const [a, b] = r.args as [Value, Value];
+  switch (r.word) {
+    case "mul":
+    case "mulZero": {
+      if (a.kind === "scalar") return { rest: b, word: r.word, scalar: a };
+      if (b.kind === "scalar") return { rest: a, word: r.word, scalar: b };
+      if (r.word === "mulZero") return undefined;
+      const left = scalarFactor(a);
+      if (left) return { ...left, rest: product("mul", left.rest, b) };
+      const right = scalarFactor(b);
+      return right && { ...right, rest: product("mul", a, right.rest) };
+    }
+    case "div":
+      return b.kind === "scalar" ? { rest: a, word: "div", scalar: b } : undefined;
+    case "select": {
+      const inner = isMasked(r) ? scalarFactor(b) : undefined;
+      return inner && { ...inner, rest: select(r.args[0] as Mask, inner.rest, 0) };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** The sum of a row. Scalar factors come out, so that derived programs hold no reduction inside a reduction. */
+export function sum(row: Operand): Scalar {
+  return sumOf(lift("sum", row)) as Scalar;
+}
+
+function sumOf(r: Value): Value {
+  if (r.kind === "scalar") return product("mul", n, r);
+  if (isNeg(r)) return neg(sumOf(r.args[0] as Value));
+  if (isMasked(r)) {
+    const [mask, v] = r.args as [Mask, Value];
+    if (mask.kind === "scalar") return select(mask, sumOf(v), 0);
+    if (v.kind === "scalar") return product("mul", v, count(mask));
+  }
+  const factor = scalarFactor(r);
+  if (!factor) return intern("sum", "scalar", "number", [r]) as Value;
+  const rest = sumOf(factor.rest);
+  if (factor.word === "div") return div(rest, factor.scalar);
+  return factor.word === "mul" ? product("mul", rest, factor.scalar) : product("mulZero", factor.scalar, rest);
+}
+
+function extreme(word: "max" | "min" | "argmax", row: Operand): Scalar {
+  const r = lift(word, row);
+  if (r.kind === "scalar") return word === "argmax" ? constant(0) : (r as Scalar);
+  return intern(word, "scalar", "number", [r]) as Scalar;
+}
+/** The largest entry; NaN if the row holds a NaN. Its derivative goes to the first maximiser. */
+export const max = (row: Operand): Scalar => extreme("max", row);
+/** The smallest entry; NaN if the row holds a NaN. Its derivative goes to the first minimiser. */
+export const min = (row: Operand): Scalar => extreme("min", row);
+/** The position of the first largest entry (of the first NaN, if there is one). */
+export const argmax = (row: Operand): Scalar => extreme("argmax", row);
+/** How many entries the mask holds for. */
+export function count(mask: RowMask | Mask): Scalar {
+  const c = liftMask("count", mask);
+  return (c.kind === "scalar" ? select(c, n, 0) : intern("count", "scalar", "number", [c])) as Scalar;
+}
+/** The k-th largest entry, k from 1; k may be computed. Exact; NaN if the row holds a NaN. No derivative. */
+export function kth(row: Row, k: Scalar | number): Scalar {
+  return intern("kth", "scalar", "number", [lift("kth", row), lift("kth", k)]) as Scalar;
+}
+/** Running sum along the row. */
+export function cumsum(row: Row): Row {
+  return intern("cumsum", "row", "number", [lift("cumsum", row)]) as Row;
+}
+
+/** value at the entry `label`, 0 elsewhere. */
+export const oneHot = (label: Scalar, value: Operand): Row => select(equal(index, label), value, 0) as Row;
+
+/** The entry of a row at a computed position (held within the row). Pushed down to what is stored, so only loads remain. */
+export function pick(row: Operand | Mask, label: Scalar | number): Scalar {
+  const at = lift("pick", label) as Scalar;
+  const memo = new Map<Expr, Expr>();
+  const down = (e: Expr): Expr => {
+    if (e.kind === "scalar") return e;
+    let r = memo.get(e);
+    if (!r) {
+      if (e.word === "index") r = clamp(at, 0, sub(n, 1));
+      else if (e.word === "input" || e.word === "cumsum") r = intern("pick", "scalar", e.sort, [e, at]);
+      else r = rebuild(e, e.args.map(down));
+      memo.set(e, r);
+    }
+    return r;
+  };
+  return down(typeof row === "number" ? constant(row) : row) as Scalar;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// root
+
+/** A fresh unknown, for a root's formula. */
+export function boundVariable(): Scalar {
+  return fresh("bound", "scalar", "number", [], undefined) as Scalar;
+}
+
+/** Builds the node of a root from its parts; authors call `root` of `differentiate.ts`, which derives the slopes. */
+export function rootNode(lo: Scalar, hi: Scalar, parts: RootParts): Scalar {
+  return fresh("root", "scalar", "number", [lo, hi], parts) as Scalar;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Walking and rewriting
+
+/** The same word on other arguments, simplified anew. */
+export function rebuild(e: Expr, args: readonly Expr[]): Expr {
+  if (args.every((a, i) => a === e.args[i])) return e;
+  const [a, b, c] = args as [Value, Value, Value];
+  switch (e.word) {
+    case "neg":
+      return neg(a);
+    case "stop":
+      return stop(a);
+    case "add":
+      return add(a, b);
+    case "sub":
+      return sub(a, b);
+    case "mul":
+    case "mulZero":
+      return product(e.word, a, b);
+    case "div":
+      return div(a, b);
+    case "pow":
+      return pow(a, b);
+    case "posPow":
+      return posPow(a, b);
+    case "maximum":
+    case "minimum":
+      return binary(e.word, a, b);
+    case "clamp":
+      return clamp(a, b, c);
+    case "greater":
+    case "greaterEqual":
+    case "equal":
+      return compare(e.word, a, b);
+    case "and":
+      return and(args[0] as Mask, args[1] as Mask);
+    case "or":
+      return or(args[0] as Mask, args[1] as Mask);
+    case "not":
+      return not(args[0] as Mask);
+    case "select":
+      return select(args[0] as Mask, b, c);
+    case "sum":
+      return sum(a);
+    case "max":
+    case "min":
+    case "argmax":
+      return extreme(e.word, a);
+    case "count":
+      return count(args[0] as Mask);
+    case "kth":
+      return a.kind === "scalar" ? a : kth(a as Row, b as Scalar);
+    case "cumsum":
+      return a.kind === "scalar" ? mul(a, add(index, 1)) : cumsum(a as Row);
+    case "pick":
+      return pick(args[0] as Row, b as Scalar);
+    case "root":
+      return rootNode(a as Scalar, b as Scalar, e.detail as RootParts);
+    default:
+      return unary(e.word as ElementwiseWord, a, e.detail as number | undefined);
+  }
+}
+
+/** Every expression that a node reads: its arguments and, for a root, the formula inside. */
+export function reads(e: Expr): readonly Expr[] {
+  if (e.word !== "root") return e.args;
+  const { value, slope, support } = e.detail as RootParts;
+  return support ? [...e.args, value, slope, support] : [...e.args, value, slope];
+}
+
+/** Replaces nodes by others throughout; the formula inside a root is rewritten too. */
+export function substitute(roots: readonly Expr[], replace: (e: Expr) => Expr | undefined): Expr[] {
+  const memo = new Map<Expr, Expr>();
+  const go = (e: Expr): Expr => {
+    let r = memo.get(e);
+    if (r) return r;
+    r = replace(e);
+    if (!r) {
+      const args = e.args.map(go);
+      if (e.word === "root") {
+        const parts = e.detail as RootParts;
+        const [value, slope] = [go(parts.value), go(parts.slope)] as [Scalar, Scalar];
+        const support = parts.support && (go(parts.support) as RowMask);
+        const same = value === parts.value && slope === parts.slope && support === parts.support && args.every((a, i) => a === e.args[i]);
+        r = same ? e : rootNode(args[0] as Scalar, args[1] as Scalar, { ...parts, value, slope, support });
+      } else r = rebuild(e, args);
+    }
+    memo.set(e, r);
+    return r;
+  };
+  return roots.map(go);
+}
+
+/** Whether `e` reads `target`. */
+export function dependsOn(e: Expr, target: Expr): boolean {
+  const seen = new Set<Expr>();
+  const go = (x: Expr): boolean => {
+    if (x === target) return true;
+    // A node is made after what it reads, so nothing older than the target can read it.
+    if (x.id < target.id || seen.has(x)) return false;
+    seen.add(x);
+    return reads(x).some(go);
+  };
+  return go(e);
+}
+
+/** Refuses an order that a ratio or a power series does not have. */
+export function checkOrder(place: string, k: number): void {
+  if (!Number.isInteger(k) || k < 0) throw new DomainError(place, `the order ${k} is not a natural number`, "give 0, 1, 2, …");
+}
