@@ -128,6 +128,8 @@ function chain(e: Expr, i: number, v: Value, times: (v: Value, factor: Value) =>
       // The cotangent itself is selected, never multiplied: what lies on the other side cannot leak in.
       return select(i === 1 ? mask : not(mask), v, 0);
     }
+    case "differentiateAs":
+      return i === 0 ? zero : v;
     default:
       return zero; // stop, sign, floor, round and comparisons are piecewise constant
   }
@@ -202,7 +204,8 @@ function handBackRoot(e: Expr, v: Value, give: (to: Expr, v: Value) => void): vo
   }
   const settled = substitute(
     outside.map((o) => o.v),
-    (x) => (x === variable ? e : undefined),
+    // The root itself stays: its own formula keeps its unknown.
+    (x) => (x === variable || x === e ? e : undefined),
   );
   outside.forEach((o, k) => {
     give(o.to, settled[k] as Value);
@@ -211,9 +214,14 @@ function handBackRoot(e: Expr, v: Value, give: (to: Expr, v: Value) => void): vo
 
 /**
  * The cotangents of the wanted inputs, given those of the results (undefined: zero). A cotangent may come out as a
- * scalar where a row is wanted, and as the constant 0.
+ * scalar where a row is wanted, and as the constant 0. What is `held` counts as constant.
  */
-export function adjoints(results: readonly Expr[], cotangents: readonly (Value | undefined)[], wanted: readonly Expr[]): Value[] {
+export function adjoints(
+  results: readonly Expr[],
+  cotangents: readonly (Value | undefined)[],
+  wanted: readonly Expr[],
+  held: readonly Expr[] = [],
+): Value[] {
   const all = new Cotangents();
   results.forEach((e, k) => {
     const v = cotangents[k];
@@ -221,7 +229,7 @@ export function adjoints(results: readonly Expr[], cotangents: readonly (Value |
   });
   const nodes = nodesOf(results);
   const active = new Set<Expr>(wanted);
-  for (const e of nodes) if (reads(e).some((a) => active.has(a))) active.add(e);
+  for (const e of nodes) if (!held.includes(e) && reads(e).some((a) => active.has(a))) active.add(e);
   for (const e of nodes.reverse()) {
     const v = all.of(e);
     if (!v || !active.has(e)) continue;

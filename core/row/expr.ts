@@ -49,7 +49,8 @@ export type ElementwiseWord =
   | "or"
   | "not"
   | "select"
-  | "stop";
+  | "stop"
+  | "differentiateAs";
 
 /** Words that fold a row into one scalar. */
 export type ReductionWord = "sum" | "max" | "min" | "count" | "argmax";
@@ -277,6 +278,15 @@ export function stop<A extends Operand>(a: A): Num<A> {
   return (x.word === "const" || x.word === "stop" ? x : intern("stop", x.kind, "number", [x])) as Num<A>;
 }
 
+/**
+ * The value of the first formula with the derivatives of the second: the two are equal in exact arithmetic, but one has the
+ * digits and the other the derivative. A straight-through estimator is the same thing between formulas that differ.
+ */
+export function differentiateAs<A extends Operand, B extends Operand>(value: A, formula: B): Num<A | B> {
+  const args = [lift("differentiateAs", value), lift("differentiateAs", formula)];
+  return intern("differentiateAs", joinKind(args), "number", args) as Num<A | B>;
+}
+
 function foldBinary(word: Word, a: number, b: number): number {
   switch (word) {
     case "add":
@@ -366,21 +376,15 @@ export function mulZero<A extends Operand, B extends Operand>(cotangent: A, fact
   return product(mayBeInfinite(f) ? "mulZero" : "mul", lift("mulZero", cotangent), f) as Expr as Num<A | B>;
 }
 
-/** Whether finite or masked (−∞) scores can make this factor infinite. Conservative for rows, blind to overflow. */
+/** Whether finite or masked (−∞) scores can make this factor infinite or undefined. Blind to overflow. */
 function mayBeInfinite(e: Expr): boolean {
   if (e.kind === "scalar") return e.word === "div" || (e.word === "const" && !Number.isFinite(e.detail as number));
   switch (e.word) {
     case "input":
       return (e.detail as InputInfo).stored === "float";
-    case "log":
-    case "log1p":
-    case "logNormalCdf":
-    case "softplus":
-    case "div":
-    case "pow":
-    case "posPow":
-    case "log1pRatio":
-      return true;
+    case "exp":
+    case "sigmoid":
+      return e.args.some(mayBeUndefined);
     case "stop":
     case "neg":
     case "abs":
@@ -389,14 +393,21 @@ function mayBeInfinite(e: Expr): boolean {
     case "add":
     case "sub":
     case "mul":
+    case "mulZero":
     case "maximum":
     case "minimum":
     case "select":
-    case "sqrt":
       return e.args.some(mayBeInfinite);
     default:
-      return false;
+      return LIMITED_DOMAIN.has(e.word) || e.word === "softplus" || e.word === "logNormalCdf";
   }
+}
+
+const LIMITED_DOMAIN: ReadonlySet<Word> = /* @__PURE__ */ new Set<Word>(["log", "log1p", "sqrt", "div", "pow", "posPow", "log1pRatio"]);
+
+/** Whether this can be NaN where a mask will not look: a word outside its domain, and what is computed from it. */
+function mayBeUndefined(e: Expr): boolean {
+  return e.kind === "row" && (LIMITED_DOMAIN.has(e.word) ? e.word !== "div" || e.args[1]!.kind === "row" : e.args.some(mayBeUndefined));
 }
 
 export function div<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
@@ -608,6 +619,8 @@ export function rebuild(e: Expr, args: readonly Expr[]): Expr {
       return neg(a);
     case "stop":
       return stop(a);
+    case "differentiateAs":
+      return differentiateAs(a, b);
     case "add":
       return add(a, b);
     case "sub":
@@ -666,13 +679,16 @@ export function reads(e: Expr): readonly Expr[] {
   return support ? [...e.args, value, slope, support] : [...e.args, value, slope];
 }
 
-/** Replaces nodes by others throughout; the formula inside a root is rewritten too. */
-export function substitute(roots: readonly Expr[], replace: (e: Expr) => Expr | undefined): Expr[] {
+/**
+ * Replaces nodes by others throughout; the formula inside a root is rewritten too. `replace` may go on below a node by
+ * calling its second argument. Formulas that belong together must be given together: a rewritten root is a new node.
+ */
+export function substitute(roots: readonly Expr[], replace: (e: Expr, go: (e: Expr) => Expr) => Expr | undefined): Expr[] {
   const memo = new Map<Expr, Expr>();
   const go = (e: Expr): Expr => {
     let r = memo.get(e);
     if (r) return r;
-    r = replace(e);
+    r = replace(e, go);
     if (!r) {
       const args = e.args.map(go);
       if (e.word === "root") {
@@ -687,6 +703,11 @@ export function substitute(roots: readonly Expr[], replace: (e: Expr) => Expr | 
     return r;
   };
   return roots.map(go);
+}
+
+/** Formulas as they are computed: without the words that only speak to differentiation. */
+export function evaluated(formulas: readonly Expr[]): Expr[] {
+  return substitute(formulas, (e, go) => (e.word === "stop" || e.word === "differentiateAs" ? go(e.args[0]!) : undefined));
 }
 
 /** Whether `e` reads `target`. */
