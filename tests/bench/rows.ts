@@ -1,0 +1,74 @@
+// What is measured, and what is promised of it. Measures nothing.
+
+/** One piece of work that every peer does on the same numbers. */
+export interface Row {
+  readonly id: string;
+  readonly title: string;
+  /** Rows of one group are timed in the same rounds, so that they may be compared with one another. */
+  readonly group: string;
+}
+
+const row = (id: string, title: string, group: string = id): Row => ({ id, title, group });
+
+/** All rows, in the order of the printed table. Every number is float32; "grad" is forward and backward. */
+export const rows: readonly Row[] = [
+  row("matmul-256", "matmul 256³"),
+  row("matmul-512", "matmul 512³", "512"),
+  row("matmul-tn-512", "aᵀ·b 512³", "512"),
+  row("matmul-nt-512", "a·bᵀ 512³", "512"),
+  row("matmul-1024", "matmul 1024³"),
+  row("matmul-64x784x256", "matmul 64×784×256"),
+  row("softmax-64x10", "softmax 64×10"),
+  row("softmax-256x1000", "softmax 256×1000", "maps"),
+  row("softmax-grad", "softmax, grad, 256×1000", "maps"),
+  row("sparsemax-grad", "sparsemax, grad, 256×1000", "maps"),
+  row("entmax15-grad", "entmax-1.5, grad, 256×1000", "maps"),
+  row("entmax13-grad", "entmax α = 1.3, grad, 256×1000", "maps"),
+  row("softmax-64x50000", "softmax 64×50000"),
+  row("xent-256x1000", "cross-entropy, grad, 256×1000", "xent"),
+  row("xent-lse-256x1000", "same as mean(logsumexp(x) − Σ x·y)", "xent"),
+  row("xent-64x50000", "cross-entropy, grad, 64×50000"),
+  row("formula", "sum(relu(a·b + c)), grad, 10⁶"),
+  row("mlp-adam", "MLP 784-256-128-10, batch 64, Adam step"),
+  row("mlp-sgd", "MLP 64-64-10, batch 32, SGD step"),
+  row("chain-50", "50 ops on 8 elements, grad"),
+  row("add-8", "one add of 8 elements"),
+  row("output-50000", "Linear 128→50000 + cross-entropy, batch 64, grad"),
+];
+
+/** The row that starts a fresh process: from nothing to the first 64×64 product. */
+export const startRow: Row = row("start", "process start to first 64×64 product");
+
+/** "Our `row` is at least `ratio` × as fast as `peer` at `versus`". */
+export interface Promised {
+  readonly row: string;
+  readonly peer: string;
+  readonly versus: string;
+  readonly ratio: number;
+}
+
+const faster = (id: string, peer: string, ratio: number): Promised => ({ row: id, peer, versus: id, ratio });
+
+/** What the README may claim: checked at the end of each run. */
+export const promises: readonly Promised[] = [
+  faster("matmul-256", "tfjs", 1.1),
+  faster("matmul-512", "tfjs", 1.2),
+  faster("matmul-1024", "tfjs", 1.2),
+  { row: "matmul-tn-512", peer: "ours", versus: "matmul-512", ratio: 1 / 1.15 },
+  { row: "matmul-nt-512", peer: "ours", versus: "matmul-512", ratio: 1 / 1.15 },
+  faster("softmax-256x1000", "tfjs", 0.9),
+  faster("softmax-64x50000", "tfjs", 0.9),
+  faster("xent-256x1000", "tfjs", 12),
+  faster("xent-256x1000", "jax-js", 8),
+  faster("xent-256x1000", "torch", 1),
+  { row: "sparsemax-grad", peer: "ours", versus: "softmax-grad", ratio: 1 },
+  faster("sparsemax-grad", "tfjs", 60),
+  faster("entmax15-grad", "tfjs", 40),
+  faster("mlp-adam", "jax-js", 1.9),
+  faster("mlp-adam", "tfjs", 8),
+  faster("mlp-sgd", "tfjs", 10),
+  faster("chain-50", "tfjs", 15),
+];
+
+/** At most this many milliseconds more than an empty Node process until the first product. */
+export const startAllowance = 30;
