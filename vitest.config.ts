@@ -15,6 +15,7 @@ const config: ViteUserConfig = defineConfig({
   },
   test: {
     include: ["tests/**/*.test.ts"],
+    testTimeout: 30_000, // laws over whole op lists, on two cores, with coverage
     reporters: process.env.CI ? ["default", ["json", { outputFile: "coverage/results.json" }]] : ["default"],
     coverage: {
       provider: "v8",
