@@ -43,11 +43,12 @@ export type Part =
 
 /** The gradient of a formula with respect to some of its inputs, in two forms. */
 export interface Gradient {
+  /** The inputs that it is with respect to, as bits. */
+  readonly bits: number;
   /** For each wanted input, in order. */
   readonly parts: readonly Part[];
   /** Forward and the scalars that the backward program wants to find saved (after the formula's own results). */
   readonly forward: Runnable;
-  readonly savedCount: number;
   /** The backward program that reads results and saved scalars, with the origin of its operands. */
   readonly backward: Runnable;
   readonly sources: readonly Source[];
@@ -84,6 +85,10 @@ export class Formula {
   readonly results: readonly Expr[];
   readonly kinds: readonly Kind[];
   readonly stored: Program["stored"];
+  /** Whether any result can carry a derivative. */
+  readonly differentiable: boolean;
+  /** The inputs that can carry one, as bits. */
+  readonly floatInputs: number;
   /** Without derivatives: what runs when nothing is recorded. */
   readonly runnable: Runnable;
   /** A NaN in a row makes the whole row of the gradient NaN, also where a mask would hide it. */
@@ -102,15 +107,13 @@ export class Formula {
     this.results = results;
     this.kinds = options.kinds ?? results.map((e) => e.kind);
     this.stored = options.stored ?? results.map(storedOf);
+    this.differentiable = this.stored.includes("float");
+    this.floatInputs = inputs.reduce((bits, e, i) => ((e.detail as InputInfo).stored === "float" ? bits | (1 << i) : bits), 0);
     this.byHand = options.vjp;
     this.nanRows = options.nanRows ?? false;
     this.runnable = new Runnable({ name, inputs, results: evaluated(results), kinds: this.kinds, stored: this.stored });
   }
 
-  /** Whether any result can carry a derivative. */
-  get differentiable(): boolean {
-    return this.stored.some((s) => s === "float");
-  }
 
   /** The cotangent of every input: by hand where there is a hand, otherwise derived. */
   adjoints(cotangents: readonly Value[], wanted: readonly Expr[], derivedOnly = false): Value[] {
@@ -210,6 +213,7 @@ export class Formula {
 
     const name = `${this.name}Gradient`;
     return {
+      bits: wantedBits,
       parts,
       forward: new Runnable({
         name: this.name,
@@ -218,7 +222,6 @@ export class Formula {
         kinds: [...this.kinds, ...saved.map(() => "scalar" as const)],
         stored: [...this.stored, ...saved.map(() => "float" as const)],
       }),
-      savedCount: saved.length,
       backward: new Runnable({ name, inputs: operands, results: computed, kinds, stored: computed.map(() => "float" as const) }),
       sources,
       pure: new Formula(name, [...this.inputs, ...cotangents], pure, { kinds, stored: computed.map(() => "float" as const) }),
