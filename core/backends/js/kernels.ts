@@ -1,0 +1,139 @@
+// The hand-written kernels of the plain-JavaScript device: loops over typed arrays, as simple as they can be.
+// Sums are compensated, so that these can serve as the oracle. Nothing here allocates device memory.
+
+import type { DType, TypedArray } from "../../dtype.ts";
+import { randomWords } from "../../random.ts";
+import { sizeOf } from "../../shape.ts";
+import type { MatrixOperand } from "../backend.ts";
+
+/** out[b] = a[b] · b[b]; sums in doubles, from the first to the last. */
+export function matmul(x: TypedArray, a: MatrixOperand, y: TypedArray, b: MatrixOperand, out: TypedArray, m: number, k: number, n: number): void {
+  const [aRow, aColumn] = a.transposed ? [1, a.stride] : [a.stride, 1];
+  const [bRow, bColumn] = b.transposed ? [1, b.stride] : [b.stride, 1];
+  const row = new Float64Array(n);
+  a.batchOffsets.forEach((aOffset, batch) => {
+    const aStart = a.offset + aOffset;
+    const bStart = b.offset + b.batchOffsets[batch]!;
+    for (let i = 0; i < m; i++) {
+      row.fill(0);
+      for (let l = 0; l < k; l++) {
+        const factor = x[aStart + i * aRow + l * aColumn]!;
+        const from = bStart + l * bRow;
+        for (let j = 0; j < n; j++) row[j]! += factor * y[from + j * bColumn]!;
+      }
+      out.set(row, (batch * m + i) * n);
+    }
+  });
+}
+
+/** Where each entry of a strided window lies, in row-major order. */
+function eachPlace(shape: readonly number[], strides: readonly number[], offset: number, visit: (at: number, i: number) => void): void {
+  const size = sizeOf(shape);
+  const rank = shape.length;
+  const index = new Array<number>(rank).fill(0);
+  let at = offset;
+  for (let i = 0; i < size; i++) {
+    visit(at, i);
+    for (let axis = rank - 1; axis >= 0; axis--) {
+      at += strides[axis]!;
+      if (++index[axis]! < shape[axis]!) break;
+      at -= shape[axis]! * strides[axis]!;
+      index[axis] = 0;
+    }
+  }
+}
+
+/** Copies a strided window into contiguous memory. Floats become integers by truncation, and bool by being other than 0. */
+export function copy(from: TypedArray, view: { shape: readonly number[]; strides: readonly number[]; offset: number }, to: TypedArray, dtype: DType): void {
+  if (dtype === "bool") eachPlace(view.shape, view.strides, view.offset, (at, i) => (to[i] = from[at] === 0 ? 0 : 1));
+  else eachPlace(view.shape, view.strides, view.offset, (at, i) => (to[i] = from[at]!));
+}
+
+export function copyInto(from: TypedArray, shape: readonly number[], to: TypedArray, offset: number, strides: readonly number[]): void {
+  eachPlace(shape, strides, offset, (at, i) => (to[at] = from[i]!));
+}
+
+export function gather(x: TypedArray, index: TypedArray, out: TypedArray, outer: number, size: number, inner: number, count: number, perOuter: boolean): void {
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < count; i++) {
+      for (let r = 0; r < inner; r++) {
+        const at = (o * count + i) * inner + r;
+        out[at] = x[(o * size + index[perOuter ? at : i]!) * inner + r]!;
+      }
+    }
+  }
+}
+
+export function scatterAdd(x: TypedArray, index: TypedArray, out: TypedArray, outer: number, size: number, inner: number, count: number, perOuter: boolean): void {
+  const sums = new Float64Array(outer * size * inner);
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < count; i++) {
+      for (let r = 0; r < inner; r++) {
+        const at = (o * count + i) * inner + r;
+        sums[(o * size + index[perOuter ? at : i]!) * inner + r]! += x[at]!;
+      }
+    }
+  }
+  out.set(sums);
+}
+
+/** out[o, r] = Σ over the middle axis, with Neumaier's compensation. */
+export function sumMiddle(x: TypedArray, out: TypedArray, outer: number, size: number, inner: number): void {
+  const lost = new Float64Array(inner);
+  const total = new Float64Array(inner);
+  for (let o = 0; o < outer; o++) {
+    lost.fill(0);
+    total.fill(0);
+    for (let i = 0; i < size; i++) {
+      for (let r = 0; r < inner; r++) {
+        const v = x[(o * size + i) * inner + r]!;
+        const sum = total[r]!;
+        const next = sum + v;
+        lost[r]! += Math.abs(sum) >= Math.abs(v) ? sum - next + v : v - next + sum;
+        total[r] = next;
+      }
+    }
+    // The compensation of an infinite sum is NaN and means nothing.
+    for (let r = 0; r < inner; r++) out[o * inner + r] = Number.isFinite(total[r]!) ? total[r]! + lost[r]! : total[r]!;
+  }
+}
+
+/** Sorts each row stably; NaN comes last in either direction. */
+export function sort(x: TypedArray, values: TypedArray, indices: TypedArray, rows: number, n: number, descending: boolean): void {
+  const sign = descending ? -1 : 1;
+  for (let start = 0; start < rows * n; start += n) {
+    const before = (i: number, j: number): number => {
+      const [a, b] = [x[start + i]!, x[start + j]!];
+      if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+      return a < b ? -sign : a > b ? sign : 0;
+    };
+    const order = Array.from({ length: n }, (_, i) => i).sort(before);
+    order.forEach((from, to) => {
+      values[start + to] = x[start + from]!;
+      indices[start + to] = from;
+    });
+  }
+}
+
+export function cumsum(x: TypedArray, out: TypedArray, rows: number, n: number, reverse: boolean): void {
+  for (let row = 0; row < rows; row++) {
+    let sum = 0;
+    for (let i = 0; i < n; i++) {
+      const at = row * n + (reverse ? n - 1 - i : i);
+      sum += x[at]!;
+      out[at] = sum;
+    }
+  }
+}
+
+/** The stream of a key: bits, or floats in [0, 1). */
+export function random(dtype: "i32" | "f32" | "f64", key: readonly [number, number], out: TypedArray, size: number): void {
+  const words = randomWords(key, dtype === "f64" ? 2 * size : size);
+  if (dtype === "i32") out.set(words.map((w) => w | 0));
+  else for (let i = 0; i < size; i++) out[i] = dtype === "f32" ? unitFloat(words[i]!) : unitDouble(words[2 * i]!, words[2 * i + 1]!);
+}
+
+/** The high 24 bits of a word as a float in [0, 1). */
+export const unitFloat = (word: number): number => (word >>> 8) * 2 ** -24;
+/** The high 53 bits of two words as a double in [0, 1). */
+export const unitDouble = (high: number, low: number): number => (high * 2 ** 21 + (low >>> 11)) * 2 ** -53;
