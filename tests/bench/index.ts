@@ -87,7 +87,16 @@ function commands(wanted: readonly string[]): { serve: Command[]; start: Command
   return { serve, start: [{ name: "node", program: process.execPath, args: ["-e", ""] }, ...start] };
 }
 
-const { rows, start, rounds, peers: wanted, out } = options();
+function optionsOrExit(): ReturnType<typeof options> {
+  try {
+    return options();
+  } catch (error) {
+    console.error(`bench: ${(error as Error).message}`);
+    process.exit(2);
+  }
+}
+
+const { rows, start, rounds, peers: wanted, out } = optionsOrExit();
 const { serve, start: starts } = commands(wanted);
 const peers = serve.map((command) => new PeerProcess(command));
 for (const peer of peers) {
