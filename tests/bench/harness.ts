@@ -74,7 +74,10 @@ export class PeerProcess {
     this.#child.stdin.write(`${JSON.stringify(request)}\n`);
     for (;;) {
       const { value, done } = await this.#lines.next();
-      if (done) return { error: `the process ended: ${this.#complaints.trim().split("\n").at(-1) ?? ""}` };
+      if (done) {
+        const lines = this.#complaints.split("\n");
+        return { error: `the process ended: ${lines.find((line) => /error/i.test(line)) ?? lines.at(-1)}` };
+      }
       if (value.startsWith("{")) return JSON.parse(value) as Reply;
     }
   }
