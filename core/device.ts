@@ -6,12 +6,15 @@ import { createJsBackend } from "./backends/js/index.ts";
 import { createWasmBackend } from "./backends/wasm/index.ts";
 import { DeviceError, showValue } from "./errors.ts";
 
-let js: Backend | undefined;
-let wasm: Backend | undefined;
+/** The backends made so far. */
+const made: { js?: Backend; wasm?: Backend } = {};
 let current: Backend | undefined;
 
 /** A function that returns a 128-bit vector: what an engine must compile for the wasm device. */
-const probe = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+const probe = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98,
+  11,
+];
 
 /** Whether this engine compiles SIMD WebAssembly here and now: a page's content policy may forbid it. */
 function hasWasm(): boolean {
@@ -25,11 +28,14 @@ function hasWasm(): boolean {
 /** The backend of a device, made at first use; throws DeviceError where the device is missing. */
 export function backendOf(name: DeviceName): Backend {
   if (name === "js") {
-    return (js ??= createJsBackend());
+    made.js ??= createJsBackend();
+    return made.js;
   }
   if (name === "wasm") {
-    if (wasm === undefined && !hasWasm()) throw new DeviceError("useDevice", "WebAssembly with SIMD is missing or forbidden here", 'use "js"');
-    return (wasm ??= createWasmBackend());
+    if (made.wasm === undefined && !hasWasm())
+      throw new DeviceError("useDevice", "WebAssembly with SIMD is missing or forbidden here", 'use "js"');
+    made.wasm ??= createWasmBackend();
+    return made.wasm;
   }
   const finding = name === "webgpu" ? "webgpu is not there yet" : `${showValue(name)} is no device`;
   throw new DeviceError("useDevice", finding, 'the devices are "wasm" and "js"');
@@ -37,7 +43,7 @@ export function backendOf(name: DeviceName): Backend {
 
 /** The backend that new tensors live on: wasm, or js where WebAssembly is missing or forbidden, until `useDevice` says otherwise. */
 export function currentBackend(): Backend {
-  current ??= backendOf(wasm !== undefined || hasWasm() ? "wasm" : "js");
+  current ??= backendOf(made.wasm !== undefined || hasWasm() ? "wasm" : "js");
   return current;
 }
 
@@ -53,5 +59,5 @@ export async function useDevice(name: DeviceName): Promise<void> {
 
 /** The backends made so far. */
 export function backendsInUse(): readonly Backend[] {
-  return [js, wasm].filter((backend) => backend !== undefined);
+  return Object.values(made);
 }

@@ -36,7 +36,11 @@ const lineWidth = 100;
 /** The entries to show of an axis; −1 stands for those left out. */
 function shown(size: number, all: boolean): number[] {
   if (all || size <= 2 * edge + 1) return Array.from({ length: size }, (_, i) => i);
-  return [...Array.from({ length: edge }, (_, i) => i), -1, ...Array.from({ length: edge }, (_, i) => size - edge + i)];
+  return [
+    ...Array.from({ length: edge }, (_, i) => i),
+    -1,
+    ...Array.from({ length: edge }, (_, i) => size - edge + i),
+  ];
 }
 
 /** `Tensor [2, 3] f32 on wasm`. */
@@ -62,7 +66,8 @@ function formatter(values: readonly number[], dtype: DType): (v: number) => stri
   const special = (v: number): string | undefined =>
     Number.isNaN(v) ? "NaN" : v === Infinity ? "∞" : v === -Infinity ? "-∞" : undefined;
   if (finite.every(Number.isInteger) && largest < 1e8) return (v) => special(v) ?? String(v);
-  if (largest >= 1e8 || smallest < 1e-4 && largest < 1e-3 || largest / smallest > 1e9) return (v) => special(v) ?? v.toExponential(4);
+  if (largest >= 1e8 || (smallest < 1e-4 && largest < 1e-3) || largest / smallest > 1e9)
+    return (v) => special(v) ?? v.toExponential(4);
   const digits = Math.max(...finite.map((v) => (v.toFixed(4).replace(/0+$/, "").split(".")[1] ?? "").length));
   return (v) => special(v) ?? v.toFixed(digits);
 }
@@ -125,11 +130,15 @@ export function showHTML(t: Tensor): string {
   const rows = n === 0 ? 0 : size / n;
   const columns = shown(n, size <= whole);
   const lines = shown(rows, size <= whole);
-  const picked = lines.flatMap((r) => (r < 0 ? [] : columns.flatMap((c) => (c < 0 ? [] : [data[r * n + c]!]))));
+  const picked = lines.flatMap((r) =>
+    r < 0 ? [] : columns.flatMap((c) => (c < 0 ? [] : [data[r * n + c]!])),
+  );
   const format = formatter(picked, dtype);
   const bars = (dtype === "f32" || dtype === "f64") && areDistributions(data, n);
   const cell = (v: number): string => {
-    const bar = bars ? `background:linear-gradient(90deg,#8ab8e8 ${(v * 100).toFixed(1)}%,transparent 0);` : "";
+    const bar = bars
+      ? `background:linear-gradient(90deg,#8ab8e8 ${(v * 100).toFixed(1)}%,transparent 0);`
+      : "";
     return `<td style="${bar}text-align:right">${format(v)}</td>`;
   };
   const body = lines.map((r) => {

@@ -5,7 +5,7 @@ import type { DType, FloatDType } from "./dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display, showTensor } from "./inspect.ts";
 import { handToCurrent, Keeper, keepBy } from "./scope.ts";
-import { sameShape, type Shape } from "./shape.ts";
+import { type Shape, sameShape } from "./shape.ts";
 import { checkTensor, contiguous, isContiguous, type Tensor, viewOf } from "./tensor.ts";
 
 export interface ParameterOptions {
@@ -31,8 +31,14 @@ export class Parameter<S extends Shape = Shape, D extends DType = FloatDType> {
   constructor(value: Tensor<S, D>, options: ParameterOptions = {}) {
     checkTensor("Parameter", value);
     const { name = "parameter", trainable = true } = options;
-    if (typeof name !== "string") throw new ArgumentError("Parameter", `the name ${showValue(name)} is not a string`, "give { name: \"weight\" }");
-    if (typeof trainable !== "boolean") throw new ArgumentError("Parameter", `trainable is ${showValue(trainable)}`, "give true or false");
+    if (typeof name !== "string")
+      throw new ArgumentError(
+        "Parameter",
+        `the name ${showValue(name)} is not a string`,
+        'give { name: "weight" }',
+      );
+    if (typeof trainable !== "boolean")
+      throw new ArgumentError("Parameter", `trainable is ${showValue(trainable)}`, "give true or false");
     this.name = name;
     this.trainable = trainable;
     this.current = this.take(value);
@@ -48,9 +54,18 @@ export class Parameter<S extends Shape = Shape, D extends DType = FloatDType> {
     if (next === this.current) return;
     const { shape, dtype } = this.current;
     if (!sameShape(next.shape, shape)) {
-      throw new ShapeError(this.name, `a value of shape ${showShape(next.shape)} for a parameter of shape ${showShape(shape)}`, "a parameter keeps its shape; make a new one");
+      throw new ShapeError(
+        this.name,
+        `a value of shape ${showShape(next.shape)} for a parameter of shape ${showShape(shape)}`,
+        "a parameter keeps its shape; make a new one",
+      );
     }
-    if (next.dtype !== dtype) throw new DTypeError(this.name, `a value of ${next.dtype} for a parameter of ${dtype}`, "cast it first");
+    if (next.dtype !== dtype)
+      throw new DTypeError(
+        this.name,
+        `a value of ${next.dtype} for a parameter of ${dtype}`,
+        "cast it first",
+      );
     const old = this.current;
     this.current = this.take(next);
     handToCurrent(old);
@@ -72,7 +87,8 @@ export class Parameter<S extends Shape = Shape, D extends DType = FloatDType> {
   private take(value: Tensor<S, D>): Tensor<S, D> {
     let own = value;
     if (!isContiguous(value)) own = contiguous(value);
-    else if (value.held === null || value.owner instanceof Keeper) own = viewOf<D, S>(value, value.shape, null, value.offset);
+    else if (value.held === null || value.owner instanceof Keeper)
+      own = viewOf<D, S>(value, value.shape, null, value.offset);
     keepBy(own, this.keeper);
     return own;
   }

@@ -17,26 +17,36 @@ export interface RandomOptions<D extends DType = DType> extends CreateOptions<D>
   readonly seed?: number;
 }
 
-const rotations: readonly number[] = [13, 15, 26, 6, 17, 29, 16, 24];
-
 /** Encrypts a counter of two words under a key into two random words, written at `at`. */
 export function threefry(key: Key, first: number, second: number, out: Uint32Array, at: number): void {
-  const keys = [key[0], key[1], key[0] ^ key[1] ^ 0x1bd11bda];
-  let x = (first + keys[0]!) | 0;
-  let y = (second + keys[1]!) | 0;
-  for (let round = 0; round < 20; round++) {
-    const r = rotations[round & 7]!;
+  let [k0, k1] = key;
+  let k2 = k0 ^ k1 ^ 0x1bd11bda;
+  let x = (first + k0) | 0;
+  let y = (second + k1) | 0;
+  for (let turn = 1; turn <= 5; turn++) {
+    const [a, b, c, d] = turn & 1 ? odd : even;
     x = (x + y) | 0;
-    y = ((y << r) | (y >>> (32 - r))) ^ x;
-    if ((round & 3) === 3) {
-      const turn = (round >> 2) + 1;
-      x = (x + keys[turn % 3]!) | 0;
-      y = (y + keys[(turn + 1) % 3]! + turn) | 0;
-    }
+    y = ((y << a) | (y >>> (32 - a))) ^ x;
+    x = (x + y) | 0;
+    y = ((y << b) | (y >>> (32 - b))) ^ x;
+    x = (x + y) | 0;
+    y = ((y << c) | (y >>> (32 - c))) ^ x;
+    x = (x + y) | 0;
+    y = ((y << d) | (y >>> (32 - d))) ^ x;
+    const used = k0;
+    k0 = k1;
+    k1 = k2;
+    k2 = used;
+    x = (x + k0) | 0;
+    y = (y + k1 + turn) | 0;
   }
   out[at] = x;
   out[at + 1] = y;
 }
+
+/** Rotations of four rounds, in turn. */
+const odd = [13, 15, 26, 6] as const;
+const even = [17, 29, 16, 24] as const;
 
 /** The first `count` words of a key's stream: block b encrypts the counter (b, 0) and gives words 2b and 2b + 1. */
 export function randomWords(key: Key, count: number): Uint32Array {
@@ -47,7 +57,12 @@ export function randomWords(key: Key, count: number): Uint32Array {
 
 /** The key that a seed stands for: a natural number below 2⁵³. */
 export function randomKey(seed: number): Key {
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new DomainError("randomKey", `the seed ${showValue(seed)} is not a natural number`, "give 0, 1, 2, …");
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new DomainError(
+      "randomKey",
+      `the seed ${showValue(seed)} is not a natural number`,
+      "give 0, 1, 2, …",
+    );
   return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }
 
@@ -70,12 +85,21 @@ export function split(key: Key, count = 2): Key[] {
 
 function checkKey(place: string, key: unknown): asserts key is Key {
   const isWord = (w: unknown): boolean => typeof w === "number" && w >>> 0 === w;
-  if (!Array.isArray(key) || key.length !== 2 || !key.every(isWord)) throw new ArgumentError(place, `${showValue(key)} is no key`, "make one with randomKey(seed) or split(key)");
+  if (!Array.isArray(key) || key.length !== 2 || !key.every(isWord))
+    throw new ArgumentError(
+      place,
+      `${showValue(key)} is no key`,
+      "make one with randomKey(seed) or split(key)",
+    );
 }
 
 function keyOf(place: string, { key, seed }: RandomOptions): Key {
   if ((key === undefined) === (seed === undefined)) {
-    throw new ArgumentError(place, key === undefined ? "neither a key nor a seed is given" : "both a key and a seed are given", "give { seed: 0 } or { key: randomKey(0) }");
+    throw new ArgumentError(
+      place,
+      key === undefined ? "neither a key nor a seed is given" : "both a key and a seed are given",
+      "give { seed: 0 } or { key: randomKey(0) }",
+    );
   }
   if (key === undefined) return randomKey(seed!);
   checkKey(place, key);
@@ -83,7 +107,8 @@ function keyOf(place: string, { key, seed }: RandomOptions): Key {
 }
 
 function finite(place: string, name: string, value: unknown): number {
-  if (typeof value !== "number" || !Number.isFinite(value)) throw new DomainError(place, `${name} is ${showValue(value)}`, "give a finite number");
+  if (typeof value !== "number" || !Number.isFinite(value))
+    throw new DomainError(place, `${name} is ${showValue(value)}`, "give a finite number");
   return value;
 }
 
@@ -97,9 +122,18 @@ function units(key: Key, dtype: DType, size: number): (i: number) => number {
   return (i) => unitDouble(words[2 * i]!, words[2 * i + 1]!);
 }
 
-function floatDestination<D extends FloatDType>(place: string, options: RandomOptions<D>, known: readonly string[]): ReturnType<typeof destination<D>> {
+function floatDestination<D extends FloatDType>(
+  place: string,
+  options: RandomOptions<D>,
+  known: readonly string[],
+): ReturnType<typeof destination<D>> {
   const target = destination(place, options, "f32" as D, ["key", "seed", ...known]);
-  if (!isFloat(target[1])) throw new DTypeError(place, `floats are drawn, not ${target[1] as DType}`, 'give { dtype: "f32" } or "f64"; randomInt draws integers');
+  if (!isFloat(target[1]))
+    throw new DTypeError(
+      place,
+      `floats are drawn, not ${target[1] as DType}`,
+      'give { dtype: "f32" } or "f64"; randomInt draws integers',
+    );
   return target;
 }
 
@@ -117,13 +151,17 @@ export interface UniformOptions<D extends FloatDType = FloatDType> extends Rando
  * @example
  * uniform([2, 3], { seed: 0, low: -1 });
  */
-export function uniform<const S extends readonly number[], D extends FloatDType = "f32">(shape: S, options: UniformOptions<D>): Tensor<Plain<S>, D> {
+export function uniform<const S extends readonly number[], D extends FloatDType = "f32">(
+  shape: S,
+  options: UniformOptions<D>,
+): Tensor<Plain<S>, D> {
   const [backend, dtype] = floatDestination("uniform", options, ["low", "high"]);
   const key = keyOf("uniform", options);
   checkShape("uniform", shape);
   const low = finite("uniform", "low", options.low ?? 0);
   const high = finite("uniform", "high", options.high ?? 1);
-  if (low >= high) throw new DomainError("uniform", `there is nothing in [${low}, ${high})`, "give low < high");
+  if (low >= high)
+    throw new DomainError("uniform", `there is nothing in [${low}, ${high})`, "give low < high");
   if (low === 0 && high === 1) {
     const t = newTensor<D, Plain<S>>(backend, dtype, [...shape], "uniform");
     if (t.size > 0) backend.random(dtype, key, t.storage, t.size);
@@ -147,7 +185,10 @@ export interface NormalOptions<D extends FloatDType = FloatDType> extends Random
  * @example
  * const w = normal([784, 128], { seed: 0, std: 0.05 });
  */
-export function normal<const S extends readonly number[], D extends FloatDType = "f32">(shape: S, options: NormalOptions<D>): Tensor<Plain<S>, D> {
+export function normal<const S extends readonly number[], D extends FloatDType = "f32">(
+  shape: S,
+  options: NormalOptions<D>,
+): Tensor<Plain<S>, D> {
   const [backend, dtype] = floatDestination("normal", options, ["mean", "std"]);
   const key = keyOf("normal", options);
   checkShape("normal", shape);
@@ -171,12 +212,16 @@ export interface BernoulliOptions extends Omit<RandomOptions, "dtype"> {
 }
 
 /** Independent truth values, each true with probability p: where a uniform f32 of the same key is below p. */
-export function bernoulli<const S extends readonly number[]>(shape: S, options: BernoulliOptions): Tensor<Plain<S>, "bool"> {
+export function bernoulli<const S extends readonly number[]>(
+  shape: S,
+  options: BernoulliOptions,
+): Tensor<Plain<S>, "bool"> {
   const [backend] = destination("bernoulli", options, "bool", ["key", "seed", "p"]);
   const key = keyOf("bernoulli", options);
   checkShape("bernoulli", shape);
   const { p = 0.5 } = options;
-  if (typeof p !== "number" || !(p >= 0 && p <= 1)) throw new DomainError("bernoulli", `p is ${showValue(p)}`, "a probability lies between 0 and 1");
+  if (typeof p !== "number" || !(p >= 0 && p <= 1))
+    throw new DomainError("bernoulli", `p is ${showValue(p)}`, "a probability lies between 0 and 1");
   const unit = units(key, "f32", sizeOf(shape));
   return drawn(backend, "bool", shape, "bernoulli", (i) => Number(unit(i) < p));
 }
@@ -190,19 +235,32 @@ export interface RandomIntOptions extends Omit<RandomOptions, "dtype"> {
 }
 
 /** Independent integers (i32), uniform in low … high − 1. */
-export function randomInt<const S extends readonly number[]>(shape: S, options: RandomIntOptions): Tensor<Plain<S>, "i32"> {
+export function randomInt<const S extends readonly number[]>(
+  shape: S,
+  options: RandomIntOptions,
+): Tensor<Plain<S>, "i32"> {
   const [backend] = destination("randomInt", options, "i32", ["key", "seed", "low", "high"]);
   const key = keyOf("randomInt", options);
   checkShape("randomInt", shape);
   const { low = 0, high } = options;
-  for (const v of [low, high]) if ((v | 0) !== v) throw new DomainError("randomInt", `the bound ${showValue(v)} is no integer of 32 bits`, "give integers");
-  if (low >= high) throw new DomainError("randomInt", `there is no integer in [${low}, ${high})`, "give low < high");
+  for (const v of [low, high])
+    if ((v | 0) !== v)
+      throw new DomainError(
+        "randomInt",
+        `the bound ${showValue(v)} is no integer of 32 bits`,
+        "give integers",
+      );
+  if (low >= high)
+    throw new DomainError("randomInt", `there is no integer in [${low}, ${high})`, "give low < high");
   const unit = units(key, "f64", sizeOf(shape));
   return drawn(backend, "i32", shape, "randomInt", (i) => low + Math.floor(unit(i) * (high - low)));
 }
 
 /** The numbers 0 … n − 1 in random order (i32), every order equally likely. */
-export function permutation<const N extends number>(n: N, options: Omit<RandomOptions, "dtype">): Tensor<[N], "i32"> {
+export function permutation<const N extends number>(
+  n: N,
+  options: Omit<RandomOptions, "dtype">,
+): Tensor<[N], "i32"> {
   const [backend] = destination("permutation", options, "i32", ["key", "seed"]);
   const key = keyOf("permutation", options);
   checkShape("permutation", [n]);
@@ -215,7 +273,13 @@ export function permutation<const N extends number>(n: N, options: Omit<RandomOp
   return fromHost(backend, "i32", [n], order, "permutation");
 }
 
-function drawn<D extends DType, S extends readonly number[]>(backend: Parameters<typeof fromHost>[0], dtype: D, shape: S, origin: string, draw: (i: number) => number): Tensor<Plain<S>, D> {
+function drawn<D extends DType, S extends readonly number[]>(
+  backend: Parameters<typeof fromHost>[0],
+  dtype: D,
+  shape: S,
+  origin: string,
+  draw: (i: number) => number,
+): Tensor<Plain<S>, D> {
   const data = new dtypes[dtype].array(sizeOf(shape));
   for (let i = 0; i < data.length; i++) data[i] = draw(i);
   return fromHost(backend, dtype, [...shape], data, origin);

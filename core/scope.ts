@@ -98,7 +98,11 @@ export function scope<T>(fn: () => T): T {
   try {
     const value = fn();
     if (value instanceof Promise) {
-      throw new ArgumentError("scope", "the function returned a promise, but a scope ends when the function returns", "read with `await t.data()` after the scope, or compute synchronously inside");
+      throw new ArgumentError(
+        "scope",
+        "the function returned a promise, but a scope ends when the function returns",
+        "read with `await t.data()` after the scope, or compute synchronously inside",
+      );
     }
     return s.result(value);
   } finally {

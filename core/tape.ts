@@ -1,6 +1,7 @@
 // The tape: a flat list of what was computed from tracked tensors, and the walk back along it.
 // Rules are written in ops, so an outer tape records them: higher orders need nothing else. Knows no op but addition.
 
+import { onesLike, zerosLike } from "./create.ts";
 import { isFloat } from "./dtype.ts";
 import { ArgumentError, DTypeError, GradientError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display } from "./inspect.ts";
@@ -8,7 +9,7 @@ import { addTensors } from "./map.ts";
 import { Parameter } from "./parameter.ts";
 import { drop, eachTensor, hand, isRecord, Scope, scope } from "./scope.ts";
 import { sameShape } from "./shape.ts";
-import { newTensor, Tensor, viewOf } from "./tensor.ts";
+import { Tensor, viewOf } from "./tensor.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
 // Recording
@@ -20,7 +21,11 @@ export interface Rule {
    * Cotangents of the inputs that are wanted, written in ops, so that an outer tape records them. A cotangent that
    * is undefined is zero. Called with at least one cotangent that is not.
    */
-  vjp(cotangents: readonly (Tensor | undefined)[], record: TapeRecord, wanted: readonly boolean[]): readonly (Tensor | undefined)[];
+  vjp(
+    cotangents: readonly (Tensor | undefined)[],
+    record: TapeRecord,
+    wanted: readonly boolean[],
+  ): readonly (Tensor | undefined)[];
 }
 
 /** One computation on a tape. */
@@ -107,8 +112,10 @@ export class Tape {
   /** One line for each input and each record: `%3 = matmul(%1 [64, 784], %2 [784, 256]) → [64, 256] f32`. */
   toString(): string {
     const number = (t: Tensor): string => `%${this.numbers.get(t) ?? "_"}`;
-    const input = (t: Tensor): string => `${this.numbers.has(t) ? number(t) : t.size === 1 ? "number" : "constant"} ${showShape(t.shape)}`;
-    const leaf = (t: Tensor, i: number): string => `${number(t)} = ${this.names[i]} ${showShape(t.shape)} ${t.dtype}`;
+    const input = (t: Tensor): string =>
+      `${this.numbers.has(t) ? number(t) : t.size === 1 ? "number" : "constant"} ${showShape(t.shape)}`;
+    const leaf = (t: Tensor, i: number): string =>
+      `${number(t)} = ${this.names[i]} ${showShape(t.shape)} ${t.dtype}`;
     const line = ({ rule, inputs, outputs }: TapeRecord): string => {
       const results = outputs.map((t) => `${showShape(t.shape)} ${t.dtype}`);
       return `${outputs.map(number).join(", ")} = ${rule.name}(${inputs.map(input).join(", ")}) → ${results.join(", ")}`;
@@ -131,7 +138,8 @@ function slotOn(t: Tensor, mark: Mark): number {
 /** Gives a tensor a slot of its own on a tape. */
 function track(t: Tensor, mark: Mark): void {
   const old = t.mark;
-  if (old !== null && old !== mark && old.phase !== "over") t.links = { mark: old, slot: t.slot, next: t.links };
+  if (old !== null && old !== mark && old.phase !== "over")
+    t.links = { mark: old, slot: t.slot, next: t.links };
   t.mark = mark;
   t.slot = mark.slots++;
 }
@@ -170,7 +178,12 @@ export function wantedInputs(inputs: readonly Tensor[]): boolean[] {
  * Appends a computation to every recording tape that tracks one of its inputs. Integer and bool outputs are not tracked
  * and end the path; the outputs must be fresh tensors.
  */
-export function record(rule: Rule, inputs: readonly Tensor[], outputs: readonly Tensor[], saved?: unknown): void {
+export function record(
+  rule: Rule,
+  inputs: readonly Tensor[],
+  outputs: readonly Tensor[],
+  saved?: unknown,
+): void {
   let entry: TapeRecord | undefined;
   for (let tape = top; tape !== null; tape = tape.outer) {
     const { mark } = tape;
@@ -214,7 +227,8 @@ function alias(t: Tensor): Tensor {
 
 /** The same values as a constant: no gradient flows through. */
 export function stopGradient<T extends Tensor>(t: T): T {
-  if (!(t instanceof Tensor)) throw new ArgumentError("stopGradient", `${showValue(t)} is not a tensor`, "give a tensor");
+  if (!(t instanceof Tensor))
+    throw new ArgumentError("stopGradient", `${showValue(t)} is not a tensor`, "give a tensor");
   return (tracked([t]) ? viewOf(t, t.shape, t.steps, t.offset) : t) as T;
 }
 
@@ -225,7 +239,12 @@ export function stopGradient<T extends Tensor>(t: T): T {
  * Cotangents of `targets` (undefined where no path leads), given those of `outputs`. What the rules make is freed as soon
  * as it is consumed, unless an outer tape records it; the results are handed to the scope that is open.
  */
-function walkBack(place: string, tape: Tape, outputs: readonly Tensor[], seeds: readonly Tensor[], targets: readonly Tensor[]): (Tensor | undefined)[] {
+function walkBack(
+  tape: Tape,
+  outputs: readonly Tensor[],
+  seeds: readonly Tensor[],
+  targets: readonly Tensor[],
+): (Tensor | undefined)[] {
   const { mark, records } = tape;
   const inner = new Scope();
   const lean = top === null;
@@ -298,7 +317,11 @@ function walkBack(place: string, tape: Tape, outputs: readonly Tensor[], seeds: 
 function checkCotangent(name: string, c: unknown, input: Tensor, i: number): void {
   if (c instanceof Tensor && c.dtype === input.dtype && sameShape(c.shape, input.shape)) return;
   const found = c instanceof Tensor ? `${showShape(c.shape)} ${c.dtype}` : showValue(c);
-  throw new GradientError(name, `its rule gives ${found} as the cotangent of input ${i}, which is ${showShape(input.shape)} ${input.dtype}`, "correct the rule of this op");
+  throw new GradientError(
+    name,
+    `its rule gives ${found} as the cotangent of input ${i}, which is ${showShape(input.shape)} ${input.dtype}`,
+    "correct the rule of this op",
+  );
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -317,11 +340,18 @@ export type Gradient<A> = A extends Tensor
 type Loss<A extends readonly unknown[]> = (...args: A) => Tensor;
 
 /** Replaces the tensors and parameters in an argument; what is neither becomes `other(leaf)`. */
-function mapLeaves(value: unknown, path: string, leaf: (t: Tensor | Parameter, path: string) => unknown, other: (value: unknown) => unknown): unknown {
+function mapLeaves(
+  value: unknown,
+  path: string,
+  leaf: (t: Tensor | Parameter, path: string) => unknown,
+  other: (value: unknown) => unknown,
+): unknown {
   if (value instanceof Tensor || value instanceof Parameter) return leaf(value, path);
   if (Array.isArray(value)) return value.map((item, i) => mapLeaves(item, `${path}[${i}]`, leaf, other));
   if (isRecord(value)) {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapLeaves(item, `${path}.${key}`, leaf, other)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, mapLeaves(item, `${path}.${key}`, leaf, other)]),
+    );
   }
   return other(value);
 }
@@ -336,40 +366,45 @@ interface Watched {
 }
 
 /** Prepares arguments for a tape: a tensor gets a handle of its own (a parameter is the same wherever it is read). */
-function watchable(place: string, args: readonly unknown[], which: readonly number[], strict: boolean): Watched {
+function watchable(
+  place: string,
+  args: readonly unknown[],
+  which: readonly number[],
+  strict: boolean,
+): Watched {
   const watched: Watched = { args: [...args], targets: [], names: [], places: args.map(() => undefined) };
   const { targets, names } = watched;
   for (const index of which) {
-    const place_ = (t: Tensor, name: string): number => {
-      names.push(name);
-      return targets.push(t) - 1;
-    };
-    const twins: Tensor[] = [];
     const before = targets.length;
-    watched.places[index] = mapLeaves(
-      args[index],
-      `argument ${index}`,
-      (leaf, path) => {
-        const t = leaf instanceof Parameter ? leaf.value : leaf;
-        if (!isFloat(t.dtype)) {
-          if (strict) throw new GradientError(place, `${path} is ${t.dtype}, and integers carry no gradient`, "differentiate with respect to a float tensor, or cast it");
-          twins.push(t);
-          return undefined;
-        }
-        const twin = leaf instanceof Parameter ? t : alias(t);
-        twins.push(twin);
-        return place_(twin, leaf instanceof Parameter ? leaf.name : path);
-      },
-      () => undefined,
-    );
+    const leaf = (found: Tensor | Parameter, path: string): number | undefined => {
+      const t = found instanceof Parameter ? found.value : found;
+      if (isFloat(t.dtype)) {
+        names.push(found instanceof Parameter ? found.name : path);
+        return targets.push(found instanceof Parameter ? t : alias(t)) - 1;
+      }
+      if (strict)
+        throw new GradientError(
+          place,
+          `${path} is ${t.dtype}, and integers carry no gradient`,
+          "differentiate with respect to a float tensor, or cast it",
+        );
+      return undefined;
+    };
+    watched.places[index] = mapLeaves(args[index], `argument ${index}`, leaf, () => undefined);
     if (strict && targets.length === before) {
-      throw new ArgumentError(place, `argument ${index} is ${showValue(args[index])}`, "give a tensor, a parameter, or an array or record of them");
+      throw new ArgumentError(
+        place,
+        `argument ${index} is ${showValue(args[index])}`,
+        "give a tensor, a parameter, or an array or record of them",
+      );
     }
-    let next = 0;
-    watched.args[index] = mapLeaves(args[index], "", (leaf) => {
-      const twin = twins[next++]!;
-      return leaf instanceof Parameter ? leaf : twin;
-    }, (value) => value);
+    let next = before;
+    const twin = (found: Tensor | Parameter): unknown => {
+      if (!isFloat(found.dtype)) return found;
+      const target = targets[next++];
+      return found instanceof Parameter ? found : target;
+    };
+    watched.args[index] = mapLeaves(args[index], "", twin, (value) => value);
   }
   return watched;
 }
@@ -378,19 +413,30 @@ function watchable(place: string, args: readonly unknown[], which: readonly numb
 function fill(places: unknown, gradients: readonly (Tensor | undefined)[]): unknown {
   if (typeof places === "number") return gradients[places];
   if (Array.isArray(places)) return places.map((item) => fill(item, gradients));
-  if (isRecord(places)) return Object.fromEntries(Object.entries(places).map(([key, item]) => [key, fill(item, gradients)]));
+  if (isRecord(places))
+    return Object.fromEntries(Object.entries(places).map(([key, item]) => [key, fill(item, gradients)]));
   return undefined;
 }
 
 /** Runs a function on a fresh tape that watches `targets`. */
-function recordOn<T>(place: string, targets: readonly Tensor[], names: readonly string[], fn: () => T, after: "held" | "over"): { tape: Tape; value: T } {
+function recordOn<T>(
+  place: string,
+  targets: readonly Tensor[],
+  names: readonly string[],
+  fn: () => T,
+  after: "held" | "over",
+): { tape: Tape; value: T } {
   const tape = new Tape();
   let phase: "held" | "over" = "over";
   try {
     for (let i = 0; i < targets.length; i++) tape.watch(targets[i]!, names[i]!);
     const value = fn();
     if (value instanceof Promise) {
-      throw new GradientError(place, "the function returned a promise, but a tape records only what is computed before it returns", "read data before or after, and compute synchronously inside");
+      throw new GradientError(
+        place,
+        "the function returned a promise, but a tape records only what is computed before it returns",
+        "read data before or after, and compute synchronously inside",
+      );
     }
     phase = after;
     return { tape, value };
@@ -400,16 +446,30 @@ function recordOn<T>(place: string, targets: readonly Tensor[], names: readonly 
 }
 
 function checkFunction(place: string, f: unknown): void {
-  if (typeof f !== "function") throw new ArgumentError(place, `${showValue(f)} is not a function`, "give a function of tensors");
+  if (typeof f !== "function")
+    throw new ArgumentError(place, `${showValue(f)} is not a function`, "give a function of tensors");
 }
 
 function checkLoss(place: string, value: unknown): asserts value is Tensor {
-  if (!(value instanceof Tensor)) throw new GradientError(place, `the function returned ${showValue(value)}, not a tensor`, "return the loss as a tensor");
+  if (!(value instanceof Tensor))
+    throw new GradientError(
+      place,
+      `the function returned ${showValue(value)}, not a tensor`,
+      "return the loss as a tensor",
+    );
   if (!isFloat(value.dtype)) {
-    throw new GradientError(place, `the function returned ${value.dtype} (made by ${value.origin}), and integers carry no gradient`, "return a float tensor");
+    throw new GradientError(
+      place,
+      `the function returned ${value.dtype} (made by ${value.origin}), and integers carry no gradient`,
+      "return a float tensor",
+    );
   }
   if (value.size !== 1) {
-    throw new GradientError(place, `the function returned a tensor of shape ${showShape(value.shape)}, not a single number`, "reduce it with sum or mean, or use vjp with a cotangent of that shape");
+    throw new GradientError(
+      place,
+      `the function returned a tensor of shape ${showShape(value.shape)}, not a single number`,
+      "reduce it with sum or mean, or use vjp with a cotangent of that shape",
+    );
   }
 }
 
@@ -421,23 +481,12 @@ function unreachable(place: string, names: readonly string[], tape: Tape): Gradi
   return new GradientError(place, `the result does not depend on ${names.join(", ")}`, wayOut);
 }
 
-function onesLike(t: Tensor): Tensor {
-  const one = newTensor(t.backend, t.dtype, t.shape, "ones");
-  t.backend.fill(one.storage, t.dtype, t.size, 1);
-  return one;
-}
-
 const constantRule: Rule = {
   name: "gradient",
   // The gradient itself is passed on; what it depends on in form only gets zeros.
-  vjp: ([g], { inputs }, wanted) => wanted.map((want, i) => (i === 0 ? g : want ? zerosOf(inputs[i]!) : undefined)),
+  vjp: ([g], { inputs }, wanted) =>
+    wanted.map((want, i) => (i === 0 ? g : want ? zerosLike(inputs[i]!) : undefined)),
 };
-
-function zerosOf(t: Tensor): Tensor {
-  const zero = newTensor(t.backend, t.dtype, t.shape, "zeros");
-  if (zero.size > 0) t.backend.fill(zero.storage, t.dtype, t.size, 0);
-  return zero;
-}
 
 /** The derivative of a linear function is constant, and the derivative of that is zero, not an error: the outer tapes are told. */
 function connected(gradient: Tensor, targets: readonly Tensor[]): Tensor {
@@ -471,22 +520,32 @@ function positions(place: string, argnums: unknown, count: number): number[] {
   const list: unknown[] = Array.isArray(argnums) ? argnums : [argnums];
   for (const [i, n] of list.entries()) {
     if (!Number.isInteger(n) || (n as number) < 0 || (n as number) >= count) {
-      throw new ArgumentError(place, `argnums names argument ${showValue(n)} of ${count}`, "count the arguments from 0");
+      throw new ArgumentError(
+        place,
+        `argnums names argument ${showValue(n)} of ${count}`,
+        "count the arguments from 0",
+      );
     }
-    if (list.indexOf(n) !== i) throw new ArgumentError(place, `argnums names argument ${n} twice`, "name each argument once");
+    if (list.indexOf(n) !== i)
+      throw new ArgumentError(place, `argnums names argument ${n} twice`, "name each argument once");
   }
   if (list.length === 0) throw new ArgumentError(place, "argnums is empty", "name at least one argument");
   return list as number[];
 }
 
-function differentiate(place: string, f: Loss<unknown[]>, args: readonly unknown[], argnums: unknown): { value: Tensor; gradient: unknown } {
+function differentiate(
+  place: string,
+  f: Loss<unknown[]>,
+  args: readonly unknown[],
+  argnums: unknown,
+): { value: Tensor; gradient: unknown } {
   const which = positions(place, argnums, args.length);
   return scope(() => {
     const watched = watchable(place, args, which, true);
     const { tape, value } = recordOn(place, watched.targets, watched.names, () => f(...watched.args), "held");
     try {
       checkLoss(place, value);
-      const gradients = walkBack(place, tape, [value], [onesLike(value)], watched.targets);
+      const gradients = walkBack(tape, [value], [onesLike(value)], watched.targets);
       const missing = watched.names.filter((_, i) => gradients[i] === undefined);
       if (missing.length > 0) throw unreachable(place, missing, tape);
       const joined = gradients.map((g) => connected(g!, watched.targets));
@@ -515,7 +574,8 @@ export function grad<A extends readonly unknown[], const N extends number | read
 ): (...args: A) => Gradients<A, N> {
   checkFunction("grad", f);
   const { argnums = 0 } = options;
-  return (...args) => differentiate("grad", f as unknown as Loss<unknown[]>, args, argnums).gradient as Gradients<A, N>;
+  return (...args) =>
+    differentiate("grad", f as unknown as Loss<unknown[]>, args, argnums).gradient as Gradients<A, N>;
 }
 
 /**
@@ -526,12 +586,18 @@ export function grad<A extends readonly unknown[], const N extends number | read
  * @example
  * const { value, gradients } = valueAndGrad(() => crossEntropy(model.forward(x), y), model.parameters());
  */
-export function valueAndGrad<P extends readonly Parameter[]>(f: () => Tensor, parameters: P): { value: Tensor; gradients: { -readonly [K in keyof P]: Gradient<P[K]> | undefined } };
+export function valueAndGrad<P extends readonly Parameter[]>(
+  f: () => Tensor,
+  parameters: P,
+): { value: Tensor; gradients: { -readonly [K in keyof P]: Gradient<P[K]> | undefined } };
 export function valueAndGrad<A extends readonly unknown[], const N extends number | readonly number[] = 0>(
   f: (...args: A) => Tensor,
   options?: GradOptions<N>,
 ): (...args: A) => { value: Tensor; gradient: Gradients<A, N> };
-export function valueAndGrad(f: (...args: never[]) => Tensor, options: readonly Parameter[] | GradOptions = {}): unknown {
+export function valueAndGrad(
+  f: (...args: never[]) => Tensor,
+  options: readonly Parameter[] | GradOptions = {},
+): unknown {
   const place = "valueAndGrad";
   checkFunction(place, f);
   if (!Array.isArray(options)) {
@@ -540,15 +606,26 @@ export function valueAndGrad(f: (...args: never[]) => Tensor, options: readonly 
   }
   const parameters: readonly unknown[] = options;
   parameters.forEach((p, i) => {
-    if (!(p instanceof Parameter)) throw new ArgumentError(place, `entry ${i} of the parameters is ${showValue(p)}`, "give an array of parameters, such as model.parameters()");
+    if (!(p instanceof Parameter))
+      throw new ArgumentError(
+        place,
+        `entry ${i} of the parameters is ${showValue(p)}`,
+        "give an array of parameters, such as model.parameters()",
+      );
   });
   const trained = (parameters as readonly Parameter[]).filter((p) => p.trainable);
   return scope(() => {
     const targets = trained.map((p) => p.value);
-    const { tape, value } = recordOn(place, targets, trained.map((p) => p.name), f as unknown as () => Tensor, "held");
+    const { tape, value } = recordOn(
+      place,
+      targets,
+      trained.map((p) => p.name),
+      f as unknown as () => Tensor,
+      "held",
+    );
     try {
       checkLoss(place, value);
-      const found = walkBack(place, tape, [value], [onesLike(value)], targets);
+      const found = walkBack(tape, [value], [onesLike(value)], targets);
       if (found.every((g) => g === undefined)) throw unreachable(place, ["any of the parameters"], tape);
       const gradients = (parameters as readonly Parameter[]).map((p) => {
         const g = found[trained.indexOf(p)];
@@ -573,32 +650,72 @@ type Outputs = Tensor | readonly Tensor[] | { readonly [key: string]: Tensor };
  * const { value, pullback } = vjp(softmax, x);
  * const [dx] = pullback(g);
  */
-export function vjp<A extends readonly unknown[], R extends Outputs>(f: (...args: A) => R, ...args: A): { value: R; pullback: (cotangent: R) => { -readonly [K in keyof A]: Gradient<A[K]> } } {
+export function vjp<A extends readonly unknown[], R extends Outputs>(
+  f: (...args: A) => R,
+  ...args: A
+): { value: R; pullback: (cotangent: R) => { -readonly [K in keyof A]: Gradient<A[K]> } } {
   const place = "vjp";
   checkFunction(place, f);
-  const watched = watchable(place, args, args.map((_, i) => i), false);
-  if (watched.targets.length === 0) throw new ArgumentError(place, "no argument holds a float tensor", "give the function what to differentiate with respect to");
-  const { tape, value } = recordOn(place, watched.targets, watched.names, () => f(...(watched.args as unknown as A)), "held");
+  const watched = watchable(
+    place,
+    args,
+    args.map((_, i) => i),
+    false,
+  );
+  if (watched.targets.length === 0)
+    throw new ArgumentError(
+      place,
+      "no argument holds a float tensor",
+      "give the function what to differentiate with respect to",
+    );
+  const { tape, value } = recordOn(
+    place,
+    watched.targets,
+    watched.names,
+    () => f(...(watched.args as unknown as A)),
+    "held",
+  );
   const outputs: Tensor[] = [];
   eachTensor(value, (t) => outputs.push(t));
-  if (outputs.length === 0) throw new GradientError(place, `the function returned ${showValue(value)}`, "return a tensor, or an array or record of tensors");
+  if (outputs.length === 0)
+    throw new GradientError(
+      place,
+      `the function returned ${showValue(value)}`,
+      "return a tensor, or an array or record of tensors",
+    );
   const pullback = (cotangent: R): { -readonly [K in keyof A]: Gradient<A[K]> } => {
     const seeds: Tensor[] = [];
     eachTensor(cotangent, (t) => seeds.push(t));
     if (seeds.length !== outputs.length) {
-      throw new ArgumentError("pullback", `${seeds.length} cotangents for ${outputs.length} values`, "give one tensor for each, in the structure of the value");
+      throw new ArgumentError(
+        "pullback",
+        `${seeds.length} cotangents for ${outputs.length} values`,
+        "give one tensor for each, in the structure of the value",
+      );
     }
     outputs.forEach((t, i) => {
       const g = seeds[i]!;
-      if (!sameShape(g.shape, t.shape)) throw new ShapeError("pullback", `a cotangent of shape ${showShape(g.shape)} for a value of shape ${showShape(t.shape)}`, "give the shape of the value");
-      if (isFloat(t.dtype) && g.dtype !== t.dtype) throw new DTypeError("pullback", `a cotangent of ${g.dtype} for a value of ${t.dtype}`, "give the element type of the value");
+      if (!sameShape(g.shape, t.shape))
+        throw new ShapeError(
+          "pullback",
+          `a cotangent of shape ${showShape(g.shape)} for a value of shape ${showShape(t.shape)}`,
+          "give the shape of the value",
+        );
+      if (isFloat(t.dtype) && g.dtype !== t.dtype)
+        throw new DTypeError(
+          "pullback",
+          `a cotangent of ${g.dtype} for a value of ${t.dtype}`,
+          "give the element type of the value",
+        );
     });
     return scope(() => {
-      const gradients = walkBack(place, tape, outputs, seeds, watched.targets);
+      const gradients = walkBack(tape, outputs, seeds, watched.targets);
       const missing = watched.names.filter((_, i) => gradients[i] === undefined);
       if (missing.length > 0) throw unreachable(place, missing, tape);
       const joined = gradients.map((g) => connected(g!, watched.targets));
-      return watched.places.map((places) => fill(places, joined)) as { -readonly [K in keyof A]: Gradient<A[K]> };
+      return watched.places.map((places) => fill(places, joined)) as {
+        -readonly [K in keyof A]: Gradient<A[K]>;
+      };
     });
   };
   return { value, pullback };
@@ -615,11 +732,25 @@ export function vjp<A extends readonly unknown[], R extends Outputs>(f: (...args
  * // %2 = matmul(%0 [64, 784], %1 [784, 256]) → [64, 256] f32
  * // %3 = relu(%2 [64, 256]) → [64, 256] f32
  */
-export function tape<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: A): { value: R; tape: Tape } {
+export function tape<A extends readonly unknown[], R>(
+  f: (...args: A) => R,
+  ...args: A
+): { value: R; tape: Tape } {
   checkFunction("tape", f);
   return scope(() => {
-    const watched = watchable("tape", args, args.map((_, i) => i), false);
-    const recorded = recordOn("tape", watched.targets, watched.names, () => f(...(watched.args as unknown as A)), "held");
+    const watched = watchable(
+      "tape",
+      args,
+      args.map((_, i) => i),
+      false,
+    );
+    const recorded = recordOn(
+      "tape",
+      watched.targets,
+      watched.names,
+      () => f(...(watched.args as unknown as A)),
+      "held",
+    );
     recorded.tape.number();
     recorded.tape.mark.phase = "over";
     return { value: recorded.value, tape: recorded.tape };

@@ -7,12 +7,25 @@ import { ArgumentError, DeviceError, ShapeError, showShape, showValue } from "./
 import { display, showHTML, showTensor } from "./inspect.ts";
 import { type NdArray, toNdarray } from "./ndarray.ts";
 import { adopt, type Owner, revive } from "./scope.ts";
-import { contiguousStrides, type Plain, type Result, type Shape, type Size, type Sizes, sizeOf, type Transpose } from "./shape.ts";
+import {
+  contiguousStrides,
+  type Plain,
+  type Result,
+  type Shape,
+  type Size,
+  type Sizes,
+  sizeOf,
+  type Transpose,
+} from "./shape.ts";
 import type { Link, Mark } from "./tape.ts";
 import { expectShape, type Range, type Reshaped, reshape, slice, transpose } from "./views.ts";
 
 /** The element of a tensor as a JavaScript value. */
-export type Element<D extends DType> = [D] extends ["bool"] ? boolean : "bool" extends D ? number | boolean : number;
+export type Element<D extends DType> = [D] extends ["bool"]
+  ? boolean
+  : "bool" extends D
+    ? number | boolean
+    : number;
 
 /** Nested arrays, one level for each axis: what `toArray` gives. */
 export type Nested<S extends Shape, E> = S extends readonly []
@@ -109,7 +122,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
    * await tensor([1, 2, 3]).data(); // Float32Array [1, 2, 3]
    */
   async data(): Promise<ArrayOf<D>> {
-    if (this.held === null && this.host !== null) return this.host.slice() as ArrayOf<D>;
+    if (this.size === 0 || this.held === null) return hostCopy(this) as ArrayOf<D>;
     const { backend, dtype, size } = this;
     const [storage, offset] = gathered(this);
     try {
@@ -158,7 +171,9 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
   }
 
   /** Axes in another order; the last two exchanged when none is given. */
-  transpose<const A extends readonly number[] | undefined = undefined>(axes?: A): Tensor<Result<Transpose<S, A>>, D> {
+  transpose<const A extends readonly number[] | undefined = undefined>(
+    axes?: A,
+  ): Tensor<Result<Transpose<S, A>>, D> {
     return transpose(this, axes);
   }
 
@@ -207,7 +222,16 @@ export function newTensor<D extends DType, S extends Shape = Shape>(
   origin = "tensor",
 ): Tensor<S, D> {
   const size = sizeOf(shape);
-  const t = new Tensor<S, D>(backend, dtype, shape, size, null, 0, backend.allocate(size * dtypes[dtype].width), origin);
+  const t = new Tensor<S, D>(
+    backend,
+    dtype,
+    shape,
+    size,
+    null,
+    0,
+    backend.allocate(size * dtypes[dtype].width),
+    origin,
+  );
   adopt(t);
   return t;
 }
@@ -221,7 +245,16 @@ export function viewOf<D extends DType, S extends Shape = Shape>(
   origin: string = t.origin,
 ): Tensor<S, D> {
   const steps = strides === null || isRowMajor(shape, strides) ? null : strides;
-  const view = new Tensor<S, D>(t.backend, t.dtype, shape, sizeOf(shape), steps, offset, t.storage.retain(), origin);
+  const view = new Tensor<S, D>(
+    t.backend,
+    t.dtype,
+    shape,
+    sizeOf(shape),
+    steps,
+    offset,
+    t.storage.retain(),
+    origin,
+  );
   adopt(view);
   return view;
 }
@@ -269,7 +302,9 @@ function gathered(t: Tensor): [Storage, number] {
 /** The elements in row-major order on the host, in an array of their own. */
 export function hostCopy(t: Tensor): TypedArray {
   if (t.held === null && t.host !== null) return t.host.slice();
-  if (t.backend.name === "webgpu") throw new DeviceError("dataSync", "a tensor on webgpu can only be read asynchronously", "await data()");
+  if (t.backend.name === "webgpu")
+    throw new DeviceError("dataSync", "a tensor on webgpu can only be read asynchronously", "await data()");
+  if (t.size === 0) return new dtypes[t.dtype].array(0);
   if (t.steps === null) return t.backend.readSync(t.storage, t.dtype, t.offset, t.size);
   const [run, offset] = gathered(t);
   const data = t.backend.readSync(run, t.dtype, offset, t.size);
@@ -280,7 +315,10 @@ export function hostCopy(t: Tensor): TypedArray {
 /** Refuses what is not a tensor. */
 export function checkTensor(place: string, value: unknown): asserts value is Tensor {
   if (!(value instanceof Tensor)) {
-    const wayOut = typeof value === "object" && value !== null && "value" in value ? "give its value: p.value" : "give a tensor";
+    const wayOut =
+      typeof value === "object" && value !== null && "value" in value
+        ? "give its value: p.value"
+        : "give a tensor";
     throw new ArgumentError(place, `${showValue(value)} is not a tensor`, wayOut);
   }
 }

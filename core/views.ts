@@ -8,27 +8,32 @@ import {
   checkShape,
   contiguousStrides,
   normalizeAxes,
-  permutation,
   type Plain,
+  permutation,
   type Result,
-  sameShape,
   type Shape,
+  sameShape,
   sizeOf,
   type Transpose,
 } from "./shape.ts";
-import { record, type Rule } from "./tape.ts";
+import { type Rule, record } from "./tape.ts";
 import { checkTensor, contiguous, copyOf, newTensor, type Tensor, viewOf } from "./tensor.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
 // reshape
 
 /** The sizes that a reshape gives: −1 is left to the run. */
-export type Reshaped<T extends readonly number[]> = { -readonly [I in keyof T]: T[I] extends -1 ? number : T[I] };
+export type Reshaped<T extends readonly number[]> = {
+  -readonly [I in keyof T]: T[I] extends -1 ? number : T[I];
+};
 
 const reshapeRule: Rule = { name: "reshape", vjp: ([g], { inputs }) => [reshape(g!, inputs[0]!.shape)] };
 
 /** The same elements in row-major order under other sizes; one may be −1: whatever is left. Copies only what is not contiguous. */
-export function reshape<const T extends readonly number[], D extends DType>(t: Tensor<Shape, D>, shape: T): Tensor<Reshaped<T>, D> {
+export function reshape<const T extends readonly number[], D extends DType>(
+  t: Tensor<Shape, D>,
+  shape: T,
+): Tensor<Reshaped<T>, D> {
   checkTensor("reshape", t);
   const sizes = completed(t, shape);
   const run = t.steps === null ? t : copyOf(t);
@@ -52,7 +57,11 @@ function completed(t: Tensor, shape: readonly number[]): number[] {
 }
 
 function misfit(t: Tensor, shape: readonly number[]): ShapeError {
-  return new ShapeError("reshape", `${t.size} elements of shape ${showShape(t.shape)} do not fill ${showShape(shape)}`, "sizes must multiply to the same number; one may be -1");
+  return new ShapeError(
+    "reshape",
+    `${t.size} elements of shape ${showShape(t.shape)} do not fill ${showShape(shape)}`,
+    "sizes must multiply to the same number; one may be -1",
+  );
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -62,19 +71,31 @@ const transposeRule: Rule = {
   name: "transpose",
   vjp: ([g], { saved }) => {
     const order = saved as readonly number[];
-    return [transpose(g!, order.map((_, i) => order.indexOf(i)))];
+    return [
+      transpose(
+        g!,
+        order.map((_, i) => order.indexOf(i)),
+      ),
+    ];
   },
 };
 
 /** Axes in another order: axis `axes[i]` comes to place i; the last two exchanged when none is given. */
-export function transpose<S extends Shape, D extends DType, const A extends readonly number[] | undefined = undefined>(
-  t: Tensor<S, D>,
-  axes?: A,
-): Tensor<Result<Transpose<S, A>>, D> {
+export function transpose<
+  S extends Shape,
+  D extends DType,
+  const A extends readonly number[] | undefined = undefined,
+>(t: Tensor<S, D>, axes?: A): Tensor<Result<Transpose<S, A>>, D> {
   checkTensor("transpose", t);
   const order = permutation("transpose", axes, t.rank);
   const { shape, strides } = t as Tensor;
-  const out = viewOf<D, Result<Transpose<S, A>>>(t, order.map((i) => shape[i]!), order.map((i) => strides[i]!), t.offset, "transpose");
+  const out = viewOf<D, Result<Transpose<S, A>>>(
+    t,
+    order.map((i) => shape[i]!),
+    order.map((i) => strides[i]!),
+    t.offset,
+    "transpose",
+  );
   record(transposeRule, [t], [out], order);
   return out;
 }
@@ -82,7 +103,10 @@ export function transpose<S extends Shape, D extends DType, const A extends read
 const flipRule: Rule = { name: "flip", vjp: ([g], { saved }) => [flip(g!, saved as readonly number[])] };
 
 /** The entries in opposite order along the given axes (all when not said). */
-export function flip<S extends Shape, D extends DType>(t: Tensor<S, D>, axes?: number | readonly number[]): Tensor<S, D> {
+export function flip<S extends Shape, D extends DType>(
+  t: Tensor<S, D>,
+  axes?: number | readonly number[],
+): Tensor<S, D> {
   checkTensor("flip", t);
   const turned = normalizeAxes("flip", axes, t.rank);
   const strides = [...t.strides];
@@ -126,7 +150,12 @@ const windowRule: Rule = {
 export function slice<D extends DType>(t: Tensor<Shape, D>, ...ranges: readonly Range[]): Tensor<Shape, D> {
   checkTensor("slice", t);
   const { shape } = t;
-  if (ranges.length > t.rank) throw new ShapeError("slice", `${ranges.length} ranges for the shape ${showShape(shape)}`, "give at most one range for each axis");
+  if (ranges.length > t.rank)
+    throw new ShapeError(
+      "slice",
+      `${ranges.length} ranges for the shape ${showShape(shape)}`,
+      "give at most one range for each axis",
+    );
   const starts: number[] = [];
   const steps: number[] = [];
   const sizes: number[] = [];
@@ -139,15 +168,23 @@ export function slice<D extends DType>(t: Tensor<Shape, D>, ...ranges: readonly 
   });
   const part = windowOf(t, starts, steps, sizes);
   if (!ranges.some((range) => typeof range === "number")) return part;
-  return reshape(part, sizes.filter((_, axis) => typeof ranges[axis] !== "number"));
+  return reshape(
+    part,
+    sizes.filter((_, axis) => typeof ranges[axis] !== "number"),
+  );
 }
 
 /** Start, end and step of a range, counted from the front and inside the axis. */
 function limits(range: Range | undefined, size: number, axis: number): [number, number, number] {
   const fail = (finding: string): ShapeError =>
-    new ShapeError("slice", `${finding} at axis ${axis} of ${size} entries`, "give an entry, [start, end, step] within the axis with a step of at least 1, or null");
+    new ShapeError(
+      "slice",
+      `${finding} at axis ${axis} of ${size} entries`,
+      "give an entry, [start, end, step] within the axis with a step of at least 1, or null",
+    );
   const place = (position: unknown, last: number): number => {
-    if (!Number.isInteger(position)) throw new ArgumentError("slice", `${showValue(position)} is not a position`, "give integers");
+    if (!Number.isInteger(position))
+      throw new ArgumentError("slice", `${showValue(position)} is not a position`, "give integers");
     const from = (position as number) < 0 ? (position as number) + size : (position as number);
     if (from < 0 || from > last) throw fail(`position ${position}`);
     return from;
@@ -157,7 +194,12 @@ function limits(range: Range | undefined, size: number, axis: number): [number, 
     const at = place(range, size - 1);
     return [at, at + 1, 1];
   }
-  if (!Array.isArray(range) || range.length > 3) throw new ArgumentError("slice", `${showValue(range)} is not a range`, "give a number, [start, end, step] or null");
+  if (!Array.isArray(range) || range.length > 3)
+    throw new ArgumentError(
+      "slice",
+      `${showValue(range)} is not a range`,
+      "give a number, [start, end, step] or null",
+    );
   const [start = 0, end = size, step = 1] = range as readonly number[];
   if (!Number.isInteger(step) || step < 1) throw fail(`step ${showValue(step)}`);
   const [from, to] = [place(start, size), place(end, size)];
@@ -165,12 +207,23 @@ function limits(range: Range | undefined, size: number, axis: number): [number, 
   return [from, to, step];
 }
 
-function windowOf<D extends DType>(t: Tensor<Shape, D>, starts: readonly number[], steps: readonly number[], sizes: readonly number[]): Tensor<Shape, D> {
+function windowOf<D extends DType>(
+  t: Tensor<Shape, D>,
+  starts: readonly number[],
+  steps: readonly number[],
+  sizes: readonly number[],
+): Tensor<Shape, D> {
   const { strides } = t;
   let { offset } = t;
   // An empty window has no first entry: its offset must not leave the storage.
   if (sizeOf(sizes) > 0) for (let i = 0; i < starts.length; i++) offset += starts[i]! * strides[i]!;
-  const out = viewOf<D>(t, sizes, strides.map((s, i) => s * steps[i]!), offset, "slice");
+  const out = viewOf<D>(
+    t,
+    sizes,
+    strides.map((s, i) => s * steps[i]!),
+    offset,
+    "slice",
+  );
   record(windowRule, [t], [out], { starts, steps } satisfies Window);
   return out;
 }
@@ -192,9 +245,19 @@ export function padWindow<D extends DType>(
 ): Tensor<Shape, D> {
   checkTensor("padWindow", t);
   checkShape("padWindow", shape);
-  const fits = shape.length === t.rank && shape.every((size, i) => t.shape[i] === 0 || (starts[i]! >= 0 && steps[i]! >= 1 && starts[i]! + (t.shape[i]! - 1) * steps[i]! < size));
+  const fits =
+    shape.length === t.rank &&
+    shape.every(
+      (size, i) =>
+        t.shape[i] === 0 ||
+        (starts[i]! >= 0 && steps[i]! >= 1 && starts[i]! + (t.shape[i]! - 1) * steps[i]! < size),
+    );
   if (!fits) {
-    throw new ShapeError("padWindow", `${showShape(t.shape)} from ${showShape(starts)} in steps of ${showShape(steps)} does not lie within ${showShape(shape)}`, "give a larger shape");
+    throw new ShapeError(
+      "padWindow",
+      `${showShape(t.shape)} from ${showShape(starts)} in steps of ${showShape(steps)} does not lie within ${showShape(shape)}`,
+      "give a larger shape",
+    );
   }
   const source = contiguous(t);
   const out = newTensor(t.backend, t.dtype, shape, "padWindow");
@@ -202,7 +265,14 @@ export function padWindow<D extends DType>(
   if (t.size > 0) {
     const strides = contiguousStrides(shape);
     const offset = starts.reduce((sum, start, i) => sum + start * strides[i]!, 0);
-    t.backend.copyInto(source.storage, t.dtype, t.shape, out.storage, offset, strides.map((s, i) => s * steps[i]!));
+    t.backend.copyInto(
+      source.storage,
+      t.dtype,
+      t.shape,
+      out.storage,
+      offset,
+      strides.map((s, i) => s * steps[i]!),
+    );
   }
   record(padRule, [t], [out], { starts, steps } satisfies Window);
   return out;
@@ -214,13 +284,20 @@ export function padWindow<D extends DType>(
 const broadcastRule: Rule = { name: "broadcastTo", vjp: ([g], { inputs }) => [sumTo(g!, inputs[0]!.shape)] };
 
 /** Entries repeated along axes of size 1 and along new axes in front, without a copy. The tensor itself when nothing changes. */
-export function broadcastTo<const T extends readonly number[], D extends DType>(t: Tensor<Shape, D>, shape: T): Tensor<Plain<T>, D> {
+export function broadcastTo<const T extends readonly number[], D extends DType>(
+  t: Tensor<Shape, D>,
+  shape: T,
+): Tensor<Plain<T>, D> {
   checkTensor("broadcastTo", t);
   checkShape("broadcastTo", shape);
   if (sameShape(t.shape, shape)) return t as unknown as Tensor<Plain<T>, D>;
   const lead = shape.length - t.rank;
   if (lead < 0 || !sameShape(broadcastShapes("broadcastTo", t.shape, shape), shape)) {
-    throw new ShapeError("broadcastTo", `${showShape(t.shape)} does not stretch to ${showShape(shape)}`, "only axes of size 1 stretch, and new axes come in front");
+    throw new ShapeError(
+      "broadcastTo",
+      `${showShape(t.shape)} does not stretch to ${showShape(shape)}`,
+      "only axes of size 1 stretch, and new axes come in front",
+    );
   }
   const { strides } = t;
   const repeated = shape.map((size, i) => (i < lead || t.shape[i - lead] !== size ? 0 : strides[i - lead]!));
@@ -238,14 +315,19 @@ export function sumTo<D extends DType>(t: Tensor<Shape, D>, shape: readonly numb
   if (!isFloat(t.dtype)) throw new DTypeError("sumTo", `the sum of ${t.dtype}`, "cast it to a float type");
   const lead = t.rank - shape.length;
   if (lead < 0 || !sameShape(broadcastShapes("sumTo", t.shape, shape), t.shape)) {
-    throw new ShapeError("sumTo", `${showShape(t.shape)} is no broadcast of ${showShape(shape)}`, "give a shape that stretches to that of the tensor");
+    throw new ShapeError(
+      "sumTo",
+      `${showShape(t.shape)} is no broadcast of ${showShape(shape)}`,
+      "give a shape that stretches to that of the tensor",
+    );
   }
   const { backend } = t;
   const dtype: FloatDType = t.dtype;
   // Neighbouring axes that go are summed in one call, from the last: what is left stays contiguous.
   let source = contiguous(t) as Tensor;
   const sizes = [...t.shape];
-  const goes = (axis: number): boolean => axis >= 0 && (axis < lead || (shape[axis - lead] === 1 && t.shape[axis] !== 1));
+  const goes = (axis: number): boolean =>
+    axis >= 0 && (axis < lead || (shape[axis - lead] === 1 && t.shape[axis] !== 1));
   for (let last = t.rank - 1; last >= 0; last--) {
     if (!goes(last)) continue;
     let first = last;
@@ -268,9 +350,17 @@ export function sumTo<D extends DType>(t: Tensor<Shape, D>, shape: readonly numb
 // expect
 
 /** The tensor with the given sizes in its type, after checking them. A name stands for any size, the same wherever it recurs. */
-export function expectShape<const T extends Shape, D extends DType>(t: Tensor<Shape, D>, shape: T): Tensor<Plain<T>, D> {
+export function expectShape<const T extends Shape, D extends DType>(
+  t: Tensor<Shape, D>,
+  shape: T,
+): Tensor<Plain<T>, D> {
   checkTensor("expect", t);
-  if (!Array.isArray(shape)) throw new ArgumentError("expect", `${showValue(shape)} is not a shape`, 'give an array of sizes and names, such as ["batch", 3]');
+  if (!Array.isArray(shape))
+    throw new ArgumentError(
+      "expect",
+      `${showValue(shape)} is not a shape`,
+      'give an array of sizes and names, such as ["batch", 3]',
+    );
   const named = new Map<unknown, number>();
   const fits =
     shape.length === t.rank &&
@@ -281,6 +371,11 @@ export function expectShape<const T extends Shape, D extends DType>(t: Tensor<Sh
       named.set(size, found);
       return before === found;
     });
-  if (!fits) throw new ShapeError("expect", `the tensor has shape ${showShape(t.shape)}, not ${showShape(shape)}`, "reshape it, or correct what is expected");
+  if (!fits)
+    throw new ShapeError(
+      "expect",
+      `the tensor has shape ${showShape(t.shape)}, not ${showShape(shape)}`,
+      "reshape it, or correct what is expected",
+    );
   return t as unknown as Tensor<Plain<T>, D>;
 }

@@ -20,8 +20,8 @@ function arrayOf(storage: Storage, dtype: DType): TypedArray {
   const { buffer, views } = storage.handle as Handle;
   let view = views[dtype];
   if (view === undefined) {
-    const Array = dtypes[dtype].array as unknown as new (buffer: ArrayBuffer) => TypedArray;
-    view = new Array(buffer);
+    const Elements = dtypes[dtype].array as unknown as new (buffer: ArrayBuffer) => TypedArray;
+    view = new Elements(buffer);
     views[dtype] = view;
   }
   return view;
@@ -41,7 +41,11 @@ export function createJsBackend(): Backend {
         // Whole elements of every type fit.
         buffer = new ArrayBuffer(Math.ceil(wanted / 8) * 8);
       } catch {
-        throw new DeviceError("js", `no memory for ${wanted} bytes more`, "free tensors, or work in smaller batches");
+        throw new DeviceError(
+          "js",
+          `no memory for ${wanted} bytes more`,
+          "free tensors, or work in smaller batches",
+        );
       }
       bytes += wanted;
       peak = Math.max(peak, bytes);
@@ -52,36 +56,72 @@ export function createJsBackend(): Backend {
     },
     memory: (): MemoryUse => ({ bytes, pool: 0, peak }),
     write(storage: Storage, data: TypedArray): void {
-      arrayOf(storage, data instanceof Float32Array ? "f32" : data instanceof Float64Array ? "f64" : data instanceof Int32Array ? "i32" : "bool").set(data);
+      arrayOf(
+        storage,
+        data instanceof Float32Array
+          ? "f32"
+          : data instanceof Float64Array
+            ? "f64"
+            : data instanceof Int32Array
+              ? "i32"
+              : "bool",
+      ).set(data);
     },
     readSync: (storage, dtype, offset, size) => arrayOf(storage, dtype).slice(offset, offset + size),
     read: async (storage, dtype, offset, size) => backend.readSync(storage, dtype, offset, size),
 
-    rows(kernel: Kernel, inputs: readonly (RowOperand | number)[], outputs: readonly Storage[], rows: number, n: number): void {
+    rows(
+      kernel: Kernel,
+      inputs: readonly (RowOperand | number)[],
+      outputs: readonly Storage[],
+      rows: number,
+      n: number,
+    ): void {
       runRows(
         kernel,
         inputs.map((input, i) =>
-          typeof input === "number" ? input : { array: arrayOf(input.storage, kernel.inputs[i]!), offset: input.offset, rowStride: input.rowStride },
+          typeof input === "number"
+            ? input
+            : {
+                array: arrayOf(input.storage, kernel.inputs[i]!),
+                offset: input.offset,
+                rowStride: input.rowStride,
+              },
         ),
         outputs.map((storage, i) => arrayOf(storage, kernel.outputs[i]!)),
         rows,
         n,
       );
     },
-    matmul: (dtype, a, b, out, m, k, n) => kernels.matmul(arrayOf(a.storage, dtype), a, arrayOf(b.storage, dtype), b, arrayOf(out, dtype), m, k, n),
+    matmul: (dtype, a, b, out, m, k, n) =>
+      kernels.matmul(
+        arrayOf(a.storage, dtype),
+        a,
+        arrayOf(b.storage, dtype),
+        b,
+        arrayOf(out, dtype),
+        m,
+        k,
+        n,
+      ),
     copy(from: View, to: Storage, dtype: DType): void {
       kernels.copy(arrayOf(from.storage, from.dtype), from, arrayOf(to, dtype), dtype);
     },
-    copyInto: (from, dtype, shape, to, offset, strides) => kernels.copyInto(arrayOf(from, dtype), shape, arrayOf(to, dtype), offset, strides),
+    copyInto: (from, dtype, shape, to, offset, strides) =>
+      kernels.copyInto(arrayOf(from, dtype), shape, arrayOf(to, dtype), offset, strides),
     fill(to: Storage, dtype: DType, size: number, value: number): void {
       arrayOf(to, dtype).fill(value, 0, size);
     },
-    gather: (dtype, x, index, out, ...sizes) => kernels.gather(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), ...sizes),
-    scatterAdd: (dtype, x, index, out, ...sizes) => kernels.scatterAdd(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), ...sizes),
-    sumMiddle: (dtype, x, out, outer, size, inner) => kernels.sumMiddle(arrayOf(x, dtype), arrayOf(out, dtype), outer, size, inner),
+    gather: (dtype, x, index, out, ...sizes) =>
+      kernels.gather(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), ...sizes),
+    scatterAdd: (dtype, x, index, out, ...sizes) =>
+      kernels.scatterAdd(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), ...sizes),
+    sumMiddle: (dtype, x, out, outer, size, inner) =>
+      kernels.sumMiddle(arrayOf(x, dtype), arrayOf(out, dtype), outer, size, inner),
     sort: (dtype, x, values, indices, rows, n, descending) =>
       kernels.sort(arrayOf(x, dtype), arrayOf(values, dtype), arrayOf(indices, "i32"), rows, n, descending),
-    cumsum: (dtype, x, out, rows, n, reverse) => kernels.cumsum(arrayOf(x, dtype), arrayOf(out, dtype), rows, n, reverse),
+    cumsum: (dtype, x, out, rows, n, reverse) =>
+      kernels.cumsum(arrayOf(x, dtype), arrayOf(out, dtype), rows, n, reverse),
     random: (dtype, key, out, size) => kernels.random(dtype, key, arrayOf(out, dtype), size),
   };
   return backend;

@@ -7,7 +7,16 @@ import { sizeOf } from "../../shape.ts";
 import type { MatrixOperand } from "../backend.ts";
 
 /** out[b] = a[b] · b[b]; sums in doubles, from the first to the last. */
-export function matmul(x: TypedArray, a: MatrixOperand, y: TypedArray, b: MatrixOperand, out: TypedArray, m: number, k: number, n: number): void {
+export function matmul(
+  x: TypedArray,
+  a: MatrixOperand,
+  y: TypedArray,
+  b: MatrixOperand,
+  out: TypedArray,
+  m: number,
+  k: number,
+  n: number,
+): void {
   const [aRow, aColumn] = a.transposed ? [1, a.stride] : [a.stride, 1];
   const [bRow, bColumn] = b.transposed ? [1, b.stride] : [b.stride, 1];
   const row = new Float64Array(n);
@@ -27,7 +36,12 @@ export function matmul(x: TypedArray, a: MatrixOperand, y: TypedArray, b: Matrix
 }
 
 /** Where each entry of a strided window lies, in row-major order. */
-function eachPlace(shape: readonly number[], strides: readonly number[], offset: number, visit: (at: number, i: number) => void): void {
+function eachPlace(
+  shape: readonly number[],
+  strides: readonly number[],
+  offset: number,
+  visit: (at: number, i: number) => void,
+): void {
   const size = sizeOf(shape);
   const rank = shape.length;
   const index = new Array<number>(rank).fill(0);
@@ -44,16 +58,37 @@ function eachPlace(shape: readonly number[], strides: readonly number[], offset:
 }
 
 /** Copies a strided window into contiguous memory. Floats become integers by truncation, and bool by being other than 0. */
-export function copy(from: TypedArray, view: { shape: readonly number[]; strides: readonly number[]; offset: number }, to: TypedArray, dtype: DType): void {
-  if (dtype === "bool") eachPlace(view.shape, view.strides, view.offset, (at, i) => (to[i] = from[at] === 0 ? 0 : 1));
+export function copy(
+  from: TypedArray,
+  view: { shape: readonly number[]; strides: readonly number[]; offset: number },
+  to: TypedArray,
+  dtype: DType,
+): void {
+  if (dtype === "bool")
+    eachPlace(view.shape, view.strides, view.offset, (at, i) => (to[i] = from[at] === 0 ? 0 : 1));
   else eachPlace(view.shape, view.strides, view.offset, (at, i) => (to[i] = from[at]!));
 }
 
-export function copyInto(from: TypedArray, shape: readonly number[], to: TypedArray, offset: number, strides: readonly number[]): void {
+export function copyInto(
+  from: TypedArray,
+  shape: readonly number[],
+  to: TypedArray,
+  offset: number,
+  strides: readonly number[],
+): void {
   eachPlace(shape, strides, offset, (at, i) => (to[at] = from[i]!));
 }
 
-export function gather(x: TypedArray, index: TypedArray, out: TypedArray, outer: number, size: number, inner: number, count: number, perOuter: boolean): void {
+export function gather(
+  x: TypedArray,
+  index: TypedArray,
+  out: TypedArray,
+  outer: number,
+  size: number,
+  inner: number,
+  count: number,
+  perOuter: boolean,
+): void {
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < count; i++) {
       for (let r = 0; r < inner; r++) {
@@ -64,7 +99,16 @@ export function gather(x: TypedArray, index: TypedArray, out: TypedArray, outer:
   }
 }
 
-export function scatterAdd(x: TypedArray, index: TypedArray, out: TypedArray, outer: number, size: number, inner: number, count: number, perOuter: boolean): void {
+export function scatterAdd(
+  x: TypedArray,
+  index: TypedArray,
+  out: TypedArray,
+  outer: number,
+  size: number,
+  inner: number,
+  count: number,
+  perOuter: boolean,
+): void {
   const sums = new Float64Array(outer * size * inner);
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < count; i++) {
@@ -94,12 +138,20 @@ export function sumMiddle(x: TypedArray, out: TypedArray, outer: number, size: n
       }
     }
     // The compensation of an infinite sum is NaN and means nothing.
-    for (let r = 0; r < inner; r++) out[o * inner + r] = Number.isFinite(total[r]!) ? total[r]! + lost[r]! : total[r]!;
+    for (let r = 0; r < inner; r++)
+      out[o * inner + r] = Number.isFinite(total[r]!) ? total[r]! + lost[r]! : total[r]!;
   }
 }
 
 /** Sorts each row stably; NaN comes last in either direction. */
-export function sort(x: TypedArray, values: TypedArray, indices: TypedArray, rows: number, n: number, descending: boolean): void {
+export function sort(
+  x: TypedArray,
+  values: TypedArray,
+  indices: TypedArray,
+  rows: number,
+  n: number,
+  descending: boolean,
+): void {
   const sign = descending ? -1 : 1;
   for (let start = 0; start < rows * n; start += n) {
     const before = (i: number, j: number): number => {
@@ -127,10 +179,17 @@ export function cumsum(x: TypedArray, out: TypedArray, rows: number, n: number, 
 }
 
 /** The stream of a key: bits, or floats in [0, 1). */
-export function random(dtype: "i32" | "f32" | "f64", key: readonly [number, number], out: TypedArray, size: number): void {
+export function random(
+  dtype: "i32" | "f32" | "f64",
+  key: readonly [number, number],
+  out: TypedArray,
+  size: number,
+): void {
   const words = randomWords(key, dtype === "f64" ? 2 * size : size);
   if (dtype === "i32") out.set(words.map((w) => w | 0));
-  else for (let i = 0; i < size; i++) out[i] = dtype === "f32" ? unitFloat(words[i]!) : unitDouble(words[2 * i]!, words[2 * i + 1]!);
+  else
+    for (let i = 0; i < size; i++)
+      out[i] = dtype === "f32" ? unitFloat(words[i]!) : unitDouble(words[2 * i]!, words[2 * i + 1]!);
 }
 
 /** The high 24 bits of a word as a float in [0, 1). */
