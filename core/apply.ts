@@ -80,7 +80,10 @@ export function apply(
 }
 
 /** The rule of every formula: its gradient, from saved values where that is possible, recorded where an outer tape looks on. */
-export function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeRecord): (Tensor | undefined)[] {
+export function formulaVjp(
+  found: readonly (Tensor | undefined)[],
+  record: TapeRecord,
+): (Tensor | undefined)[] {
   const { formula, operands, layout, float, gradient, saved } = record.saved as Application;
   const { rows, n } = layout;
   const { backend } = record.outputs[0]!;
@@ -93,24 +96,43 @@ export function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeR
   });
 
   // What each wanted operand receives as it comes: in its own shape where it has a value per row, else to be summed.
-  const wanted = operands.flatMap((t, i) => (gradient.bits & (1 << i) ? [{ t: t as Tensor, kind: formula.inputs[i]!.kind }] : []));
+  const wanted = operands.flatMap((t, i) =>
+    gradient.bits & (1 << i) ? [{ t: t as Tensor, kind: formula.inputs[i]!.kind }] : [],
+  );
   const fits = wanted.map(({ t, kind }) => t.size === rows * (kind === "row" ? n : 1));
   const shapes: (readonly number[])[] = [];
   gradient.parts.forEach((part, i) => {
-    if (part.how === "computed") shapes.push(fits[i] ? wanted[i]!.t.shape : wanted[i]!.kind === "row" ? [rows, n] : [rows]);
+    if (part.how === "computed")
+      shapes.push(fits[i] ? wanted[i]!.t.shape : wanted[i]!.kind === "row" ? [rows, n] : [rows]);
   });
 
   let computed: Tensor[] = [];
   if (shapes.length > 0) {
     if (trackedBits(operands) !== 0 || trackedBits(cotangents) !== 0) {
       const strides = [...layout.strides, ...formula.kinds.map(spread)];
-      computed = apply(gradient.pure, [...operands, ...cotangents], { rows, n, strides }, backend, float, shapes);
+      computed = apply(
+        gradient.pure,
+        [...operands, ...cotangents],
+        { rows, n, strides },
+        backend,
+        float,
+        shapes,
+      );
     } else {
       const given = new Array<Tensor | number>(gradient.sources.length);
       const strides = new Array<number>(gradient.sources.length);
       gradient.sources.forEach(({ from, at }, i) => {
-        given[i] = (from === "input" ? operands : from === "cotangent" ? cotangents : from === "result" ? record.outputs : saved)[at]!;
-        strides[i] = from === "input" ? layout.strides[at]! : from === "saved" ? 1 : spread(formula.kinds[at]!);
+        given[i] = (
+          from === "input"
+            ? operands
+            : from === "cotangent"
+              ? cotangents
+              : from === "result"
+                ? record.outputs
+                : saved
+        )[at]!;
+        strides[i] =
+          from === "input" ? layout.strides[at]! : from === "saved" ? 1 : spread(formula.kinds[at]!);
       });
       computed = run(gradient.backward, given, strides, layout, backend, float, shapes);
     }
@@ -126,7 +148,9 @@ export function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeR
     return reshape(sumTo(perRow, kind === "row" ? [1, n] : [1, 1]), t.shape);
   });
   let next = 0;
-  return operands.flatMap((t, i) => (typeof t === "number" ? [] : [gradient.bits & (1 << i) ? received[next++] : undefined]));
+  return operands.flatMap((t, i) =>
+    typeof t === "number" ? [] : [gradient.bits & (1 << i) ? received[next++] : undefined],
+  );
 }
 
 function zeros(like: Tensor): Tensor {

@@ -55,5 +55,9 @@ export function dtypeOf(place: string, array: ArrayBufferView): DType {
   if (array instanceof Float64Array) return "f64";
   if (array instanceof Int32Array) return "i32";
   if (array instanceof Uint8Array) return "bool";
-  throw new DTypeError(place, `${showValue(array)} holds no element type of ours`, "give a Float32Array, Float64Array, Int32Array or Uint8Array");
+  throw new DTypeError(
+    place,
+    `${showValue(array)} holds no element type of ours`,
+    "give a Float32Array, Float64Array, Int32Array or Uint8Array",
+  );
 }

@@ -100,7 +100,12 @@ export class Formula {
     name: string,
     inputs: readonly Expr[],
     results: readonly Expr[],
-    options: { kinds?: readonly Kind[]; stored?: Program["stored"]; vjp?: HandWrittenGradient | undefined; nanRows?: boolean } = {},
+    options: {
+      kinds?: readonly Kind[];
+      stored?: Program["stored"];
+      vjp?: HandWrittenGradient | undefined;
+      nanRows?: boolean;
+    } = {},
   ) {
     this.name = name;
     this.inputs = inputs;
@@ -108,12 +113,20 @@ export class Formula {
     this.kinds = options.kinds ?? results.map((e) => e.kind);
     this.stored = options.stored ?? results.map(storedOf);
     this.differentiable = this.stored.includes("float");
-    this.floatInputs = inputs.reduce((bits, e, i) => ((e.detail as InputInfo).stored === "float" ? bits | (1 << i) : bits), 0);
+    this.floatInputs = inputs.reduce(
+      (bits, e, i) => ((e.detail as InputInfo).stored === "float" ? bits | (1 << i) : bits),
+      0,
+    );
     this.byHand = options.vjp;
     this.nanRows = options.nanRows ?? false;
-    this.runnable = new Runnable({ name, inputs, results: evaluated(results), kinds: this.kinds, stored: this.stored });
+    this.runnable = new Runnable({
+      name,
+      inputs,
+      results: evaluated(results),
+      kinds: this.kinds,
+      stored: this.stored,
+    });
   }
-
 
   /** The cotangent of every input: by hand where there is a hand, otherwise derived. */
   adjoints(cotangents: readonly Value[], wanted: readonly Expr[], derivedOnly = false): Value[] {
@@ -161,7 +174,13 @@ export class Formula {
       const known = placeholders.get(e);
       if (known) return known.node;
       const k = results.indexOf(e);
-      if (k >= 0 && this.stored[k] === "float" && e.word !== "input" && e.word !== "const" && this.kinds[k] === e.kind) {
+      if (
+        k >= 0 &&
+        this.stored[k] === "float" &&
+        e.word !== "input" &&
+        e.word !== "const" &&
+        this.kinds[k] === e.kind
+      ) {
         const node = e.kind === "row" ? rowInput(`y${k || ""}`) : scalarInput(`y${k || ""}`);
         placeholders.set(e, { node, source: { from: "result", at: k } });
         return node;
@@ -222,9 +241,18 @@ export class Formula {
         kinds: [...this.kinds, ...saved.map(() => "scalar" as const)],
         stored: [...this.stored, ...saved.map(() => "float" as const)],
       }),
-      backward: new Runnable({ name, inputs: operands, results: computed, kinds, stored: computed.map(() => "float" as const) }),
+      backward: new Runnable({
+        name,
+        inputs: operands,
+        results: computed,
+        kinds,
+        stored: computed.map(() => "float" as const),
+      }),
       sources,
-      pure: new Formula(name, [...this.inputs, ...cotangents], pure, { kinds, stored: computed.map(() => "float" as const) }),
+      pure: new Formula(name, [...this.inputs, ...cotangents], pure, {
+        kinds,
+        stored: computed.map(() => "float" as const),
+      }),
     };
   }
 }

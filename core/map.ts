@@ -8,7 +8,15 @@ import { ArgumentError, DTypeError, showValue } from "./errors.ts";
 import { Formula } from "./formula.ts";
 import { checkOptions, describe, type Domain, type Example, type Op, rowMajor, sameBackend } from "./op.ts";
 import { add, type Expr, type Mask, rowInput, scalarInput, type Value } from "./row/expr.ts";
-import { type Broadcast, broadcastShapes, type Checked, type Result, sameShape, type Shape, sizeOf } from "./shape.ts";
+import {
+  type Broadcast,
+  broadcastShapes,
+  type Checked,
+  type Result,
+  sameShape,
+  type Shape,
+  sizeOf,
+} from "./shape.ts";
 import { checkTensor, Tensor } from "./tensor.ts";
 import { broadcastTo } from "./views.ts";
 
@@ -57,10 +65,14 @@ class ElementwiseMap {
     if (!formula) {
       const nodes = this.names.map((name, i) => {
         const stored = this.isMask[i] ? "bool" : integers ? "i32" : "float";
-        return (rowBits & (1 << i) ? rowInput(name, stored as "float") : scalarInput(name, stored as "float")) as Expr;
+        return (
+          rowBits & (1 << i) ? rowInput(name, stored as "float") : scalarInput(name, stored as "float")
+        ) as Expr;
       });
       for (const name of this.params) nodes.push(scalarInput(name));
-      const named = Object.fromEntries(nodes.map((e, i) => [i < this.names.length ? this.names[i] : this.params[i - this.names.length], e]));
+      const named = Object.fromEntries(
+        nodes.map((e, i) => [i < this.names.length ? this.names[i] : this.params[i - this.names.length], e]),
+      );
       const made = this.options.program(named as MapInputs);
       const results = (Array.isArray(made) ? made : [made]) as Expr[];
       formula = new Formula(this.name, nodes, results, {
@@ -80,7 +92,12 @@ class ElementwiseMap {
     for (let i = 0; i < args.length; i++) {
       const t = args[i]!;
       if (typeof t === "number") {
-        if (this.isMask[i]) throw new DTypeError(name, `the number ${t} stands where a bool tensor is wanted`, "give a comparison");
+        if (this.isMask[i])
+          throw new DTypeError(
+            name,
+            `the number ${t} stands where a bool tensor is wanted`,
+            "give a comparison",
+          );
         continue;
       }
       if (!(t instanceof Tensor)) checkTensor(name, t);
@@ -90,16 +107,33 @@ class ElementwiseMap {
         if (same && !sameShape(t.shape, first.shape)) same = false;
       }
       if (this.isMask[i]) {
-        if (t.dtype !== "bool") throw new DTypeError(name, `${t.dtype} stands where a bool tensor is wanted`, "give a comparison");
+        if (t.dtype !== "bool")
+          throw new DTypeError(name, `${t.dtype} stands where a bool tensor is wanted`, "give a comparison");
       } else if (dtype === undefined) {
         dtype = t.dtype;
         if (dtype === "bool" || (dtype === "i32" && !this.options.integers)) {
-          throw new DTypeError(name, `${dtype} stands where ${this.options.integers ? "numbers are" : "floats are"} wanted`, 'convert it: cast(x, "f32")');
+          throw new DTypeError(
+            name,
+            `${dtype} stands where ${this.options.integers ? "numbers are" : "floats are"} wanted`,
+            'convert it: cast(x, "f32")',
+          );
         }
-      } else if (t.dtype !== dtype) throw new DTypeError(name, `element types ${dtype} and ${t.dtype} differ`, `convert one: cast(x, "${dtype}")`);
+      } else if (t.dtype !== dtype)
+        throw new DTypeError(
+          name,
+          `element types ${dtype} and ${t.dtype} differ`,
+          `convert one: cast(x, "${dtype}")`,
+        );
     }
-    if (first === undefined) throw new ArgumentError(name, "no argument is a tensor", "give a tensor; for numbers there is Math");
-    if (dtype === undefined) throw new DTypeError(name, "no argument tells the element type of the result", "give one of the values as a tensor");
+    if (first === undefined)
+      throw new ArgumentError(name, "no argument is a tensor", "give a tensor; for numbers there is Math");
+    if (dtype === undefined && this.isMask.every((mask) => mask)) dtype = "f32"; // no number is computed
+    if (dtype === undefined)
+      throw new DTypeError(
+        name,
+        "no argument tells the element type of the result",
+        "give one of the values as a tensor",
+      );
     const integers = dtype === "i32";
     if (integers) checkIntegers(name, args);
     const float: FloatDType = dtype === "f32" ? "f32" : "f64";
@@ -117,7 +151,14 @@ class ElementwiseMap {
       }
       for (let i = 0; i < params.length; i++) operands[args.length + i] = params[i]!;
       const formula = this.variant(bits, integers);
-      return apply(formula, operands, { rows: 1, n: first.size, strides: ZEROS }, first.backend, float, this.shapes(formula, first.shape));
+      return apply(
+        formula,
+        operands,
+        { rows: 1, n: first.size, strides: ZEROS },
+        first.backend,
+        float,
+        this.shapes(formula, first.shape),
+      );
     }
     return this.broadcast(args, params, first.backend, float, integers);
   }
@@ -127,7 +168,13 @@ class ElementwiseMap {
   }
 
   /** Two levels of broadcasting are strides of rows; deeper patterns are copied out first. */
-  private broadcast(args: readonly (Tensor | number)[], params: readonly number[], backend: Backend, float: FloatDType, integers: boolean): Tensor[] {
+  private broadcast(
+    args: readonly (Tensor | number)[],
+    params: readonly number[],
+    backend: Backend,
+    float: FloatDType,
+    integers: boolean,
+  ): Tensor[] {
     let shape: readonly number[] = [];
     for (const t of args) if (typeof t !== "number") shape = broadcastShapes(this.name, shape, t.shape);
     // Adjacent axes on which every operand behaves alike (present or repeated) are one axis.
@@ -144,7 +191,9 @@ class ElementwiseMap {
     }
     if (groups.length > 2) {
       const size = sizeOf(shape);
-      const full = args.map((t) => (typeof t === "number" || t.size === 1 || t.size === size ? t : broadcastTo(t, shape)));
+      const full = args.map((t) =>
+        typeof t === "number" || t.size === 1 || t.size === size ? t : broadcastTo(t, shape),
+      );
       return this.broadcast(full, params, backend, float, integers);
     }
     const inner = groups.at(-1) ?? { size: 1, pattern: 0 };
@@ -168,7 +217,14 @@ class ElementwiseMap {
       strides.push(0);
     }
     const formula = this.variant(bits, integers);
-    return apply(formula, operands, { rows: outer.size, n: inner.size, strides }, backend, float, this.shapes(formula, shape));
+    return apply(
+      formula,
+      operands,
+      { rows: outer.size, n: inner.size, strides },
+      backend,
+      float,
+      this.shapes(formula, shape),
+    );
   }
 }
 
@@ -176,7 +232,12 @@ const ZEROS: readonly number[] = /* @__PURE__ */ Object.freeze(new Array<number>
 
 function checkIntegers(place: string, args: readonly (Tensor | number)[]): void {
   for (const v of args) {
-    if (typeof v === "number" && !Number.isInteger(v)) throw new DTypeError(place, `the number ${v} stands beside integers`, 'convert the tensor first: cast(x, "f32")');
+    if (typeof v === "number" && !Number.isInteger(v))
+      throw new DTypeError(
+        place,
+        `the number ${v} stands beside integers`,
+        'convert the tensor first: cast(x, "f32")',
+      );
   }
 }
 
@@ -204,13 +265,20 @@ export interface Binary<In extends DType = DType, Out extends DType | "same" = "
  *   examples: [{ args: [[1, 2]], gives: [1, 8] }],
  * });
  */
-export function map<F extends (...args: never[]) => unknown = Unary>(name: string, options: MapOptions): F & Op {
+export function map<F extends (...args: never[]) => unknown = Unary>(
+  name: string,
+  options: MapOptions,
+): F & Op {
   const own = new ElementwiseMap(name, options);
   const arity = own.names.length;
   const defaults = Object.entries(options.params ?? {});
   const fn = (...args: readonly unknown[]): Tensor | Tensor[] => {
     if (args.length < arity || args.length > arity + (defaults.length > 0 ? 1 : 0)) {
-      throw new ArgumentError(name, `${args.length} arguments were given`, `give ${own.names.join(", ")}${defaults.length > 0 ? " and perhaps options" : ""}`);
+      throw new ArgumentError(
+        name,
+        `${args.length} arguments were given`,
+        `give ${own.names.join(", ")}${defaults.length > 0 ? " and perhaps options" : ""}`,
+      );
     }
     let params: readonly number[] = NONE;
     let tensors = args as readonly (Tensor | number)[];
@@ -223,7 +291,8 @@ export function map<F extends (...args: never[]) => unknown = Unary>(name: strin
       );
       params = defaults.map(([key, value]) => {
         const v = given?.[key] ?? value;
-        if (typeof v !== "number") throw new ArgumentError(name, `${key} is ${showValue(v)}`, "give a number");
+        if (typeof v !== "number")
+          throw new ArgumentError(name, `${key} is ${showValue(v)}`, "give a number");
         return v;
       });
       tensors = tensors.slice(0, arity);
@@ -250,7 +319,12 @@ const NONE: readonly number[] = /* @__PURE__ */ Object.freeze([]);
 export const addTensors: (a: Tensor, b: Tensor) => Tensor = /* @__PURE__ */ (() => {
   let own: ElementwiseMap | undefined;
   return (a: Tensor, b: Tensor) => {
-    own ??= new ElementwiseMap("add", { doc: "", inputs: ["x", "y"], program: ({ x, y }) => add(x!, y!), examples: [] });
+    own ??= new ElementwiseMap("add", {
+      doc: "",
+      inputs: ["x", "y"],
+      program: ({ x, y }) => add(x!, y!),
+      examples: [],
+    });
     return own.call([a, b], NONE)[0]!;
   };
 })();

@@ -60,7 +60,11 @@ export function sameBackend(place: string, tensors: readonly (Tensor | number)[]
   for (const t of tensors) {
     if (typeof t === "number") continue;
     if (backend !== undefined && t.backend !== backend) {
-      throw new DeviceError(place, `tensors live on ${backend.name} and on ${t.device}`, "make them on one device");
+      throw new DeviceError(
+        place,
+        `tensors live on ${backend.name} and on ${t.device}`,
+        "make them on one device",
+      );
     }
     backend = t.backend;
   }
@@ -69,18 +73,33 @@ export function sameBackend(place: string, tensors: readonly (Tensor | number)[]
 
 /** Refuses tensors that carry no gradients. */
 export function checkFloat(place: string, t: Tensor): FloatDType {
-  if (!isFloat(t.dtype)) throw new DTypeError(place, `${t.dtype} stands where floats are wanted`, 'convert it: cast(x, "f32")');
+  if (!isFloat(t.dtype))
+    throw new DTypeError(place, `${t.dtype} stands where floats are wanted`, 'convert it: cast(x, "f32")');
   return t.dtype;
 }
 
 /** Refuses an option that is not known, since an option that is accepted is used. */
 export function checkOptions(place: string, options: unknown, known: readonly string[]): void {
   if (options === undefined) return;
-  if (typeof options !== "object" || options === null || Array.isArray(options) || options instanceof Tensor) {
-    throw new ArgumentError(place, `${showValue(options)} stands where options are wanted`, `give a record such as { ${known[0] ?? ""} }`);
+  if (
+    typeof options !== "object" ||
+    options === null ||
+    Array.isArray(options) ||
+    options instanceof Tensor
+  ) {
+    throw new ArgumentError(
+      place,
+      `${showValue(options)} stands where options are wanted`,
+      `give a record such as { ${known[0] ?? ""} }`,
+    );
   }
   for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw new ArgumentError(place, `there is no option ${key}`, known.length ? `the options are ${known.join(", ")}` : "it takes none");
+    if (!known.includes(key))
+      throw new ArgumentError(
+        place,
+        `there is no option ${key}`,
+        known.length ? `the options are ${known.join(", ")}` : "it takes none",
+      );
   }
 }
 

@@ -6,7 +6,16 @@ import { full, tensor } from "./create.ts";
 import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { Formula, type HandWrittenGradient } from "./formula.ts";
-import { checkFloat, checkOptions, describe, type Domain, type Example, type Op, rowMajor, sameBackend } from "./op.ts";
+import {
+  checkFloat,
+  checkOptions,
+  describe,
+  type Domain,
+  type Example,
+  type Op,
+  rowMajor,
+  sameBackend,
+} from "./op.ts";
 import {
   and,
   constant,
@@ -27,7 +36,15 @@ import {
   stop,
   sum,
 } from "./row/expr.ts";
-import { type HasRows, type Checked, normalizeAxes, normalizeAxis, reduceShape, sameShape, type Shape } from "./shape.ts";
+import {
+  type HasRows,
+  type Checked,
+  normalizeAxes,
+  normalizeAxis,
+  reduceShape,
+  sameShape,
+  type Shape,
+} from "./shape.ts";
 import { stopGradient } from "./tape.ts";
 import { checkTensor, hostCopy, Tensor } from "./tensor.ts";
 import { broadcastTo, reshape, transpose } from "./views.ts";
@@ -57,7 +74,11 @@ export type Param =
   /** One class index per row, as an i32 tensor or an array of integers. `ignore` names the scalar that marks rows to leave out. */
   | { readonly is: "label"; readonly ignore?: string }
   /** A number or word that chooses the formula itself: the order of a Taylor polynomial. `check` says what is wrong with it. */
-  | { readonly is: "static"; readonly default: number | string; readonly check: (value: unknown) => string | undefined };
+  | {
+      readonly is: "static";
+      readonly default: number | string;
+      readonly check: (value: unknown) => string | undefined;
+    };
 
 export type Params = { readonly [name: string]: Param };
 
@@ -129,7 +150,8 @@ export class RowOp {
         } else if (param.is === "scalar") named[name] = constant(param.default!);
       });
       const { results, vjp } = this.options.program(named as never);
-      const stored = this.options.stored ?? results.map((e) => (e.sort === "bool" ? "bool" : integers ? "i32" : "float"));
+      const stored =
+        this.options.stored ?? results.map((e) => (e.sort === "bool" ? "bool" : integers ? "i32" : "float"));
       found = new Formula(this.name, inputs, results, { stored, vjp, nanRows: this.options.nanRows });
       this.variants.set(key, found);
     }
@@ -141,7 +163,12 @@ export class RowOp {
     const { name } = this;
     const n = x.shape[x.rank - 1]!;
     const outer = x.shape.slice(0, -1);
-    if (n === 0) throw new ShapeError(name, `the rows of shape ${showShape(x.shape)} have no entries`, "give at least one class");
+    if (n === 0)
+      throw new ShapeError(
+        name,
+        `the rows of shape ${showShape(x.shape)} have no entries`,
+        "give at least one class",
+      );
     const rows = x.size / n;
     const integers = this.options.integers === true && !isFloat(x.dtype);
     const float: FloatDType = x.dtype === "f32" ? "f32" : "f64";
@@ -159,8 +186,13 @@ export class RowOp {
         continue;
       }
       if (value === undefined) {
-        if (param.is === "scalar" ? param.default !== undefined : "optional" in param && param.optional) continue;
-        throw new ArgumentError(name, `${key} is not given`, param.is === "label" ? "give the index of each row's class" : `give ${key}`);
+        if (param.is === "scalar" ? param.default !== undefined : "optional" in param && param.optional)
+          continue;
+        throw new ArgumentError(
+          name,
+          `${key} is not given`,
+          param.is === "label" ? "give the index of each row's class" : `give ${key}`,
+        );
       }
       present |= 1 << i;
       const [operand, stride] = this.operand(key, param, value, x, outer, rows, n, given);
@@ -188,43 +220,88 @@ export class RowOp {
       checkNumber(this.name, key, value, param);
       return [value, 0];
     }
-    if (param.is === "label") return [this.labels(key, param.ignore === undefined ? undefined : given[param.ignore], value, x, outer, n), 1];
+    if (param.is === "label")
+      return [
+        this.labels(key, param.ignore === undefined ? undefined : given[param.ignore], value, x, outer, n),
+        1,
+      ];
     checkTensor(place, value);
     const wanted = param.is === "row" && param.stored === "bool" ? "bool" : x.dtype;
-    if (value.dtype !== wanted) throw new DTypeError(place, `${value.dtype} stands beside scores of ${x.dtype}`, `give ${wanted}`);
+    if (value.dtype !== wanted)
+      throw new DTypeError(place, `${value.dtype} stands beside scores of ${x.dtype}`, `give ${wanted}`);
     if (param.is === "classes") {
-      if (!sameShape(value.shape, [n])) throw new ShapeError(place, `shape ${showShape(value.shape)} stands where one value for each of ${n} classes is wanted`, `give shape [${n}]`);
+      if (!sameShape(value.shape, [n]))
+        throw new ShapeError(
+          place,
+          `shape ${showShape(value.shape)} stands where one value for each of ${n} classes is wanted`,
+          `give shape [${n}]`,
+        );
       return [rowMajor(value), 0];
     }
-    if (param.is === "row") return [rowMajor(sameShape(value.shape, x.shape) ? value : broadcastTo(value, x.shape)), n];
+    if (param.is === "row")
+      return [rowMajor(sameShape(value.shape, x.shape) ? value : broadcastTo(value, x.shape)), n];
     if (value.size === 1) return [value, 0];
     const perRow = [...outer, 1];
     if (sameShape(value.shape, perRow) || sameShape(value.shape, outer)) return [rowMajor(value), 1];
-    if (value.shape.at(-1) === 1 && value.rank <= perRow.length) return [rowMajor(broadcastTo(value, perRow)), 1];
-    throw new ShapeError(place, `shape ${showShape(value.shape)} is neither one value nor one per row of ${showShape(x.shape)}`, `give a number, or shape ${showShape(perRow)}`);
+    if (value.shape.at(-1) === 1 && value.rank <= perRow.length)
+      return [rowMajor(broadcastTo(value, perRow)), 1];
+    throw new ShapeError(
+      place,
+      `shape ${showShape(value.shape)} is neither one value nor one per row of ${showShape(x.shape)}`,
+      `give a number, or shape ${showShape(perRow)}`,
+    );
   }
 
   /** Labels as a tensor, checked: integers of [0, n), or the mark of rows to leave out. */
-  private labels(key: string, ignore: unknown, value: unknown, x: Tensor, outer: readonly number[], n: number): Tensor {
+  private labels(
+    key: string,
+    ignore: unknown,
+    value: unknown,
+    x: Tensor,
+    outer: readonly number[],
+    n: number,
+  ): Tensor {
     const place = this.name;
     let labels: Tensor;
     if (value instanceof Tensor) {
       labels = value;
-      if (labels.dtype !== "i32") throw new DTypeError(place, `${key} holds ${labels.dtype}`, "give class indices as i32, or a distribution to the losses that take one");
+      if (labels.dtype !== "i32")
+        throw new DTypeError(
+          place,
+          `${key} holds ${labels.dtype}`,
+          "give class indices as i32, or a distribution to the losses that take one",
+        );
     } else if (value instanceof Int32Array || Array.isArray(value)) {
       const at = Array.prototype.findIndex.call(value, (v: unknown) => !Number.isInteger(v));
-      if (at >= 0) throw new DomainError(place, `${key}[${at}] is ${showValue(value[at])}`, `give integers from 0 to ${n - 1}`);
-      labels = reshape(tensor(Int32Array.from(value as readonly number[]), { device: x.device }), [value.length]);
+      if (at >= 0)
+        throw new DomainError(
+          place,
+          `${key}[${at}] is ${showValue(value[at])}`,
+          `give integers from 0 to ${n - 1}`,
+        );
+      labels = reshape(tensor(Int32Array.from(value as readonly number[]), { device: x.device }), [
+        value.length,
+      ]);
       if (outer.length !== 1 && labels.size === x.size / n) labels = reshape(labels, outer);
-    } else throw new ArgumentError(place, `${key} is ${showValue(value)}`, "give class indices as an i32 tensor or an array of integers");
+    } else
+      throw new ArgumentError(
+        place,
+        `${key} is ${showValue(value)}`,
+        "give class indices as an i32 tensor or an array of integers",
+      );
     if (!sameShape(labels.shape, outer)) {
-      throw new ShapeError(place, `${key} of shape ${showShape(labels.shape)} does not give one class per row of ${showShape(x.shape)}`, `give shape ${showShape(outer)}`);
+      throw new ShapeError(
+        place,
+        `${key} of shape ${showShape(labels.shape)} does not give one class per row of ${showShape(x.shape)}`,
+        `give shape ${showShape(outer)}`,
+      );
     }
     if (labels.device !== "webgpu") {
       const data = hostCopy(labels);
       for (let i = 0; i < data.length; i++) {
         const v = data[i]!;
-        if ((v < 0 || v >= n) && v !== ignore) throw new DomainError(place, `${key}[${i}] is ${v}`, `class indices lie in [0, ${n})`);
+        if ((v < 0 || v >= n) && v !== ignore)
+          throw new DomainError(place, `${key}[${i}] is ${v}`, `class indices lie in [0, ${n})`);
       }
     }
     return rowMajor(labels);
@@ -253,10 +330,21 @@ function guarded(e: Scalar, { min, max, above, below }: ScalarParam): Scalar {
   if (above !== undefined) bounds.push(greater(e, above));
   if (max !== undefined) bounds.push(lessEqual(e, max));
   if (below !== undefined) bounds.push(less(e, below));
-  return bounds.length === 0 ? e : select(bounds.reduce((a, b) => and(a, b)), e, Number.NaN);
+  return bounds.length === 0
+    ? e
+    : select(
+        bounds.reduce((a, b) => and(a, b)),
+        e,
+        Number.NaN,
+      );
 }
 
-function checkNumber(place: string, key: string, v: number, { min, max, above, below, integer }: ScalarParam): void {
+function checkNumber(
+  place: string,
+  key: string,
+  v: number,
+  { min, max, above, below, integer }: ScalarParam,
+): void {
   const refuse = (wayOut: string): never => {
     throw new DomainError(place, `${key} is ${v}`, wayOut);
   };
@@ -296,12 +384,27 @@ const cardOf = (name: string, kind: "rowMap" | "reduction" | "loss", o: Card, op
   ...(o.domain ? { domain: o.domain } : {}),
   ...(o.smooth === undefined ? {} : { smooth: o.smooth }),
   formula: () =>
-    op.formula(op.params.reduce((bits, [, p], i) => (p.is !== "static" && !("optional" in p && p.optional) ? bits | (1 << i) : bits), 0)),
+    op.formula(
+      op.params.reduce(
+        (bits, [, p], i) => (p.is !== "static" && !("optional" in p && p.optional) ? bits | (1 << i) : bits),
+        0,
+      ),
+    ),
 });
 
 /** Splits a call into the named arguments of the op; a positional argument that is an array or tensor may be an op's own. */
-function named(place: string, positional: readonly string[], args: readonly unknown[], known: readonly string[]): { readonly [name: string]: unknown } {
-  if (args.length > positional.length + 1) throw new ArgumentError(place, `${args.length + 1} arguments were given`, `give ${["x", ...positional].join(", ")} and perhaps options`);
+function named(
+  place: string,
+  positional: readonly string[],
+  args: readonly unknown[],
+  known: readonly string[],
+): { readonly [name: string]: unknown } {
+  if (args.length > positional.length + 1)
+    throw new ArgumentError(
+      place,
+      `${args.length + 1} arguments were given`,
+      `give ${["x", ...positional].join(", ")} and perhaps options`,
+    );
   const options = args[positional.length];
   checkOptions(place, options, known);
   if (positional.length === 0) return (options as { readonly [name: string]: unknown }) ?? NOTHING;
@@ -332,10 +435,13 @@ function scores(place: string, x: unknown, axis: unknown): number {
   return axis === undefined ? x.rank - 1 : normalizeAxis(place, axis as number, x.rank);
 }
 
+/** The last argument of a function with options `O`: required where one of them is. */
+type OptionsArgument<O extends object> = object extends O ? [options?: O] : [options: O];
+
 /** A map of rows: scores in, a row of the same shape out. `O` are its options. */
 export type RowMap<O extends object = object> = (<S extends Shape, D extends FloatDType>(
   x: Checked<Tensor<S, D>, HasRows<S>>,
-  options?: O & AxisOption,
+  ...rest: OptionsArgument<O & AxisOption>
 ) => Tensor<S, D>) &
   Op;
 
@@ -359,7 +465,10 @@ interface RowMapOptions<P extends Params> extends Card {
  *   examples: [{ args: [[3, -1, 1]], gives: [0.75, 0, 0.25] }],
  * });
  */
-export function rowMap<P extends Params = object & Params, F extends (...args: never[]) => unknown = RowMap>(name: string, options: RowMapOptions<P>): F & Op {
+export function rowMap<P extends Params = object & Params, F extends (...args: never[]) => unknown = RowMap>(
+  name: string,
+  options: RowMapOptions<P>,
+): F & Op {
   const positional = options.positional ?? [];
   const op = new RowOp(name, {
     params: options.params ?? {},
@@ -379,8 +488,10 @@ export function rowMap<P extends Params = object & Params, F extends (...args: n
     const moved = { ...given };
     for (const [key, param] of op.params) {
       const v = moved[key];
-      if (param.is === "row" && v instanceof Tensor && sameShape(v.shape, x.shape)) moved[key] = transpose(v, there);
-      else if (param.is === "scalar" && v instanceof Tensor && v.rank === x.rank) moved[key] = transpose(v, there);
+      if (param.is === "row" && v instanceof Tensor && sameShape(v.shape, x.shape))
+        moved[key] = transpose(v, there);
+      else if (param.is === "scalar" && v instanceof Tensor && v.rank === x.rank)
+        moved[key] = transpose(v, there);
     }
     return transpose(op.call(transpose(x, there), moved)[0]!, back);
   };
@@ -403,7 +514,10 @@ interface RowReductionOptions<P extends Params> extends Card {
  * Declares a fold of rows into single values from its formula. The function takes `{ axis, keepDims }` besides its own
  * options; `axis` may be one axis or several, which then count as one row.
  */
-export function rowReduction<P extends Params, F extends (...args: never[]) => unknown>(name: string, options: RowReductionOptions<P>): F & Op {
+export function rowReduction<P extends Params, F extends (...args: never[]) => unknown>(
+  name: string,
+  options: RowReductionOptions<P>,
+): F & Op {
   const op = new RowOp(name, {
     params: options.params ?? {},
     nanRows: false,
@@ -421,15 +535,23 @@ export function rowReduction<P extends Params, F extends (...args: never[]) => u
       ? normalizeAxes(name, undefined, x.rank)
       : normalizeAxes(name, (given.axis ?? -1) as number | readonly number[], x.rank);
     const keepDims = given.keepDims ?? false;
-    if (typeof keepDims !== "boolean") throw new ArgumentError(name, `keepDims is ${showValue(keepDims)}`, "give true or false");
+    if (typeof keepDims !== "boolean")
+      throw new ArgumentError(name, `keepDims is ${showValue(keepDims)}`, "give true or false");
     const shape = reduceShape(x.shape, axes, keepDims);
     // The folded axes come last and become one; what is left stays in order.
     let rows: Tensor = x;
     const first = x.rank - axes.length;
     if (axes.some((axis, i) => axis !== first + i)) {
-      rows = transpose(x, [...Array.from({ length: x.rank }, (_, i) => i).filter((i) => !axes.includes(i)), ...axes]);
+      rows = transpose(x, [
+        ...Array.from({ length: x.rank }, (_, i) => i).filter((i) => !axes.includes(i)),
+        ...axes,
+      ]);
     }
-    if (axes.length !== 1) rows = reshape(rows, [...rows.shape.slice(0, first), axes.reduce((size, axis) => size * x.shape[axis]!, 1)]);
+    if (axes.length !== 1)
+      rows = reshape(rows, [
+        ...rows.shape.slice(0, first),
+        axes.reduce((size, axis) => size * x.shape[axis]!, 1),
+      ]);
     const folded = op.call(rows, given)[0]!;
     return sameShape(folded.shape, shape) ? folded : reshape(folded, shape);
   };
@@ -448,11 +570,17 @@ export interface LossOptions extends AxisOption {
   readonly reduction?: Reduction;
 }
 
-/** A loss of scores against labels. */
-export type LabelLoss<O extends object = object> = (<S extends Shape, D extends FloatDType>(
+/** What a loss compares scores with: a class index per row, or a distribution over the classes. */
+export type Target<D extends FloatDType> = Labels | Tensor<Shape, D>;
+
+/** A loss of scores against targets: one number, or with `reduction: "none"` one per row. */
+export type Loss<O extends object = object, T extends "labels" | "distribution" | "either" = "labels"> = (<
+  S extends Shape,
+  D extends FloatDType,
+>(
   x: Checked<Tensor<S, D>, HasRows<S>>,
-  target: Labels,
-  options?: O & LossOptions,
+  target: T extends "labels" ? Labels : T extends "distribution" ? Tensor<Shape, D> : Target<D>,
+  ...rest: OptionsArgument<O & LossOptions>
 ) => Tensor<Shape, D>) &
   Op;
 
@@ -460,7 +588,9 @@ interface RowLossOptions<P extends Params> extends Card {
   readonly params: P;
   readonly positional?: readonly string[];
   /** The loss of a row; with the weight that the row has in a mean (1 by default), and perhaps a shorter gradient by hand. */
-  readonly program: (inputs: Inputs<P>) => Scalar | { readonly loss: Scalar; readonly weight?: Scalar; readonly vjp?: HandWrittenGradient };
+  readonly program: (
+    inputs: Inputs<P>,
+  ) => Scalar | { readonly loss: Scalar; readonly weight?: Scalar; readonly vjp?: HandWrittenGradient };
 }
 
 const fold = (name: string, program: (inputs: { x: Row; w: Row }) => Scalar, params: Params = {}): RowOp =>
@@ -491,7 +621,10 @@ function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean
  * Declares a loss of rows from its formula. The function takes the scores, the arguments named in `positional` (by default
  * `target`), and options: its own, and those of every loss.
  */
-export function rowLoss<P extends Params, F extends (...args: never[]) => unknown>(name: string, options: RowLossOptions<P>): F & Op {
+export function rowLoss<P extends Params, F extends (...args: never[]) => unknown>(
+  name: string,
+  options: RowLossOptions<P>,
+): F & Op {
   const positional = options.positional ?? ["target"];
   const op = new RowOp(name, {
     params: options.params,
@@ -499,10 +632,17 @@ export function rowLoss<P extends Params, F extends (...args: never[]) => unknow
     program: (inputs) => {
       const made = options.program(inputs);
       if (!("loss" in made)) return { results: [made] };
-      return { results: made.weight ? [made.loss, stop(made.weight)] : [made.loss], ...(made.vjp ? { vjp: made.vjp } : {}) };
+      return {
+        results: made.weight ? [made.loss, stop(made.weight)] : [made.loss],
+        ...(made.vjp ? { vjp: made.vjp } : {}),
+      };
     },
   });
-  const known = ["axis", "reduction", ...op.params.map(([key]) => key).filter((key) => !positional.includes(key))];
+  const known = [
+    "axis",
+    "reduction",
+    ...op.params.map(([key]) => key).filter((key) => !positional.includes(key)),
+  ];
   const fn = (x: Tensor, ...rest: readonly unknown[]): Tensor => {
     const given = named(name, positional, rest, known);
     const axis = scores(name, x, given.axis);
@@ -519,7 +659,8 @@ export function rowLoss<P extends Params, F extends (...args: never[]) => unknow
       arguments_ = { ...given };
       for (const [key, param] of op.params) {
         const v = given[key];
-        if (param.is === "row" && v instanceof Tensor && sameShape(v.shape, x.shape)) (arguments_ as { [name: string]: unknown })[key] = transpose(v, there);
+        if (param.is === "row" && v instanceof Tensor && sameShape(v.shape, x.shape))
+          (arguments_ as { [name: string]: unknown })[key] = transpose(v, there);
       }
     }
     const [loss, weight] = op.call(moved, arguments_) as [Tensor, Tensor | undefined];

@@ -93,25 +93,74 @@ export interface Backend {
    * Runs a row kernel. A number stands for a scalar input. Output k has `rows × n` elements if it is a row, `rows` if a scalar.
    * Elementwise kernels (no reductions) may write an output over an input of the same layout.
    */
-  rows(kernel: Kernel, inputs: readonly (RowOperand | number)[], outputs: readonly Storage[], rows: number, n: number): void;
+  rows(
+    kernel: Kernel,
+    inputs: readonly (RowOperand | number)[],
+    outputs: readonly Storage[],
+    rows: number,
+    n: number,
+  ): void;
   /** out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. */
-  matmul(dtype: FloatDType, a: MatrixOperand, b: MatrixOperand, out: Storage, m: number, k: number, n: number): void;
+  matmul(
+    dtype: FloatDType,
+    a: MatrixOperand,
+    b: MatrixOperand,
+    out: Storage,
+    m: number,
+    k: number,
+    n: number,
+  ): void;
   /** Copies a view of any strides (negative and 0 included) into contiguous storage, converting to `dtype`. */
   copy(from: View, to: Storage, dtype: DType): void;
   /** Copies a contiguous tensor of `shape` into the strided window (offset, strides ≥ 0) of `to`: concat and pad. */
-  copyInto(from: Storage, dtype: DType, shape: readonly number[], to: Storage, offset: number, strides: readonly number[]): void;
+  copyInto(
+    from: Storage,
+    dtype: DType,
+    shape: readonly number[],
+    to: Storage,
+    offset: number,
+    strides: readonly number[],
+  ): void;
   fill(to: Storage, dtype: DType, size: number, value: number): void;
   /**
    * out[o, i, r] = x[o, index[i], r] over outer × count × inner (x contiguous [outer, size, inner]); indices are in [0, size).
    * With `perOuter`, index is [outer, count, inner] and out[o, i, r] = x[o, index[o, i, r], r].
    */
-  gather(dtype: DType, x: Storage, index: Storage, out: Storage, outer: number, size: number, inner: number, count: number, perOuter: boolean): void;
+  gather(
+    dtype: DType,
+    x: Storage,
+    index: Storage,
+    out: Storage,
+    outer: number,
+    size: number,
+    inner: number,
+    count: number,
+    perOuter: boolean,
+  ): void;
   /** The transpose of `gather`: out is set to zero, then out[o, index[…], r] += x[o, i, r], in index order (deterministic). */
-  scatterAdd(dtype: FloatDType, x: Storage, index: Storage, out: Storage, outer: number, size: number, inner: number, count: number, perOuter: boolean): void;
+  scatterAdd(
+    dtype: FloatDType,
+    x: Storage,
+    index: Storage,
+    out: Storage,
+    outer: number,
+    size: number,
+    inner: number,
+    count: number,
+    perOuter: boolean,
+  ): void;
   /** out[o, r] = Σ over the middle axis of contiguous x [outer, size, inner], by two-level sums. */
   sumMiddle(dtype: FloatDType, x: Storage, out: Storage, outer: number, size: number, inner: number): void;
   /** Sorts each row of contiguous [rows, n], stably, NaN last; `indices` gets the permutation (i32). */
-  sort(dtype: DType, x: Storage, values: Storage, indices: Storage, rows: number, n: number, descending: boolean): void;
+  sort(
+    dtype: DType,
+    x: Storage,
+    values: Storage,
+    indices: Storage,
+    rows: number,
+    n: number,
+    descending: boolean,
+  ): void;
   /** Running sum of each row of contiguous [rows, n]; from the end when `reverse`. */
   cumsum(dtype: DType, x: Storage, out: Storage, rows: number, n: number, reverse: boolean): void;
   /**

@@ -183,7 +183,8 @@ function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
     case "kth":
       return;
     default:
-      for (let i = 0; i < e.args.length; i++) if (e.args[i]!.sort === "number") give(e.args[i]!, chain(e, i, v, mulZero));
+      for (let i = 0; i < e.args.length; i++)
+        if (e.args[i]!.sort === "number") give(e.args[i]!, chain(e, i, v, mulZero));
   }
 }
 
@@ -272,7 +273,11 @@ export function tangent(e: Expr, variable: Scalar): Value {
         break;
       case "pick":
       case "root":
-        throw new ArgumentError("root", `a ${x.word} of the unknown stands inside its equation`, "state the equation without it");
+        throw new ArgumentError(
+          "root",
+          `a ${x.word} of the unknown stands inside its equation`,
+          "state the equation without it",
+        );
       default:
         r = zero;
         x.args.forEach((arg, i) => {
@@ -307,7 +312,12 @@ export function root(
     throw new ArgumentError("root", "the equation gives no scalar", "reduce the row, with sum for instance");
   }
   const slope = tangent(value, variable) as Scalar;
-  if (isZero(slope)) throw new ArgumentError("root", "the equation does not contain its unknown", "use the argument of the function");
+  if (isZero(slope))
+    throw new ArgumentError(
+      "root",
+      "the equation does not contain its unknown",
+      "use the argument of the function",
+    );
   let straight: RootParts["straight"];
   if (hints.straight) {
     const f = boundVariable();
@@ -315,5 +325,11 @@ export function root(
     straight = { variable: f, value: s, slope: tangent(s, f) as Scalar };
   }
   const asScalar = (e: Operand): Scalar => (typeof e === "number" ? constant(e) : (e as Scalar));
-  return rootNode(asScalar(lo), asScalar(hi), { variable, value, slope, support: hints.support?.(variable), straight });
+  return rootNode(asScalar(lo), asScalar(hi), {
+    variable,
+    value,
+    slope,
+    support: hints.support?.(variable),
+    straight,
+  });
 }

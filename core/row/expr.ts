@@ -79,7 +79,9 @@ export interface RootParts {
   /** Entries outside add nothing to F at τ nor at any larger τ. */
   readonly support: RowMask | undefined;
   /** Newton's rescaling s(F) as an expression in `straightVariable`, and its derivative. */
-  readonly straight: { readonly variable: Scalar; readonly value: Scalar; readonly slope: Scalar } | undefined;
+  readonly straight:
+    | { readonly variable: Scalar; readonly value: Scalar; readonly slope: Scalar }
+    | undefined;
 }
 
 /** How an input stands in memory. Numbers compute in the float type of the kernel, whatever they are stored as. */
@@ -156,12 +158,20 @@ export function constant(value: number): Scalar {
 function lift(word: Word, value: Operand): Value {
   if (typeof value === "number") return constant(value);
   if (value instanceof Expr && value.sort === "number") return value;
-  throw new ArgumentError(word, `${value instanceof Expr ? "a truth value" : showValue(value)} stands where a number of the row language is wanted`, "give a Row, a Scalar or a number (tensors enter a formula as its inputs)");
+  throw new ArgumentError(
+    word,
+    `${value instanceof Expr ? "a truth value" : showValue(value)} stands where a number of the row language is wanted`,
+    "give a Row, a Scalar or a number (tensors enter a formula as its inputs)",
+  );
 }
 
 function liftMask(word: Word, value: Mask): Mask {
   if (value instanceof Expr && value.sort === "bool") return value;
-  throw new ArgumentError(word, `${value instanceof Expr ? "a number" : showValue(value)} stands where a truth value is wanted`, "give a comparison");
+  throw new ArgumentError(
+    word,
+    `${value instanceof Expr ? "a number" : showValue(value)} stands where a truth value is wanted`,
+    "give a comparison",
+  );
 }
 
 function joinKind(args: readonly Expr[]): Kind {
@@ -378,7 +388,8 @@ export function mulZero<A extends Operand, B extends Operand>(cotangent: A, fact
 
 /** Whether finite or masked (−∞) scores can make this factor infinite or undefined. Blind to overflow. */
 function mayBeInfinite(e: Expr): boolean {
-  if (e.kind === "scalar") return e.word === "div" || (e.word === "const" && !Number.isFinite(e.detail as number));
+  if (e.kind === "scalar")
+    return e.word === "div" || (e.word === "const" && !Number.isFinite(e.detail as number));
   switch (e.word) {
     case "input":
       return (e.detail as InputInfo).stored === "float";
@@ -403,11 +414,22 @@ function mayBeInfinite(e: Expr): boolean {
   }
 }
 
-const LIMITED_DOMAIN: ReadonlySet<Word> = /* @__PURE__ */ new Set<Word>(["log", "log1p", "sqrt", "div", "pow", "posPow", "log1pRatio"]);
+const LIMITED_DOMAIN: ReadonlySet<Word> = /* @__PURE__ */ new Set<Word>([
+  "log",
+  "log1p",
+  "sqrt",
+  "div",
+  "pow",
+  "posPow",
+  "log1pRatio",
+]);
 
 /** Whether this can be NaN where a mask will not look: a word outside its domain, and what is computed from it. */
 function mayBeUndefined(e: Expr): boolean {
-  return e.kind === "row" && (LIMITED_DOMAIN.has(e.word) ? e.word !== "div" || e.args[1]!.kind === "row" : e.args.some(mayBeUndefined));
+  return (
+    e.kind === "row" &&
+    (LIMITED_DOMAIN.has(e.word) ? e.word !== "div" || e.args[1]!.kind === "row" : e.args.some(mayBeUndefined))
+  );
 }
 
 export function div<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
@@ -451,7 +473,11 @@ export const minimum = <A extends Operand, B extends Operand>(a: A, b: B): Num<A
   binary("minimum", lift("minimum", a), lift("minimum", b)) as Expr as Num<A | B>;
 
 /** a held within [low, high]; its derivative passes at both ends. */
-export function clamp<A extends Operand, B extends Operand, C extends Operand>(a: A, low: B, high: C): Num<A | B | C> {
+export function clamp<A extends Operand, B extends Operand, C extends Operand>(
+  a: A,
+  low: B,
+  high: C,
+): Num<A | B | C> {
   const args = [lift("clamp", a), lift("clamp", low), lift("clamp", high)];
   return intern("clamp", joinKind(args), "number", args) as Num<A | B | C>;
 }
@@ -485,7 +511,11 @@ export function not<A extends Mask>(a: A): Truth<A> {
 }
 
 /** a where the mask holds, b elsewhere; what is not selected is not looked at, so its NaN stays outside. */
-export function select<C extends Mask, A extends Operand, B extends Operand>(mask: C, a: A, b: B): Num<C | A | B> {
+export function select<C extends Mask, A extends Operand, B extends Operand>(
+  mask: C,
+  a: A,
+  b: B,
+): Num<C | A | B> {
   const c = liftMask("select", mask);
   const x = lift("select", a);
   const y = lift("select", b);
@@ -545,7 +575,9 @@ function sumOf(r: Value): Value {
   if (!factor) return intern("sum", "scalar", "number", [r]) as Value;
   const rest = sumOf(factor.rest);
   if (factor.word === "div") return div(rest, factor.scalar);
-  return factor.word === "mul" ? product("mul", rest, factor.scalar) : product("mulZero", factor.scalar, rest);
+  return factor.word === "mul"
+    ? product("mul", rest, factor.scalar)
+    : product("mulZero", factor.scalar, rest);
 }
 
 function extreme(word: "max" | "min" | "argmax", row: Operand): Scalar {
@@ -683,7 +715,10 @@ export function reads(e: Expr): readonly Expr[] {
  * Replaces nodes by others throughout; the formula inside a root is rewritten too. `replace` may go on below a node by
  * calling its second argument. Formulas that belong together must be given together: a rewritten root is a new node.
  */
-export function substitute(roots: readonly Expr[], replace: (e: Expr, go: (e: Expr) => Expr) => Expr | undefined): Expr[] {
+export function substitute(
+  roots: readonly Expr[],
+  replace: (e: Expr, go: (e: Expr) => Expr) => Expr | undefined,
+): Expr[] {
   const memo = new Map<Expr, Expr>();
   const go = (e: Expr): Expr => {
     let r = memo.get(e);
@@ -695,7 +730,11 @@ export function substitute(roots: readonly Expr[], replace: (e: Expr, go: (e: Ex
         const parts = e.detail as RootParts;
         const [value, slope] = [go(parts.value), go(parts.slope)] as [Scalar, Scalar];
         const support = parts.support && (go(parts.support) as RowMask);
-        const same = value === parts.value && slope === parts.slope && support === parts.support && args.every((a, i) => a === e.args[i]);
+        const same =
+          value === parts.value &&
+          slope === parts.slope &&
+          support === parts.support &&
+          args.every((a, i) => a === e.args[i]);
         r = same ? e : rootNode(args[0] as Scalar, args[1] as Scalar, { ...parts, value, slope, support });
       } else r = rebuild(e, args);
     }
@@ -707,7 +746,9 @@ export function substitute(roots: readonly Expr[], replace: (e: Expr, go: (e: Ex
 
 /** Formulas as they are computed: without the words that only speak to differentiation. */
 export function evaluated(formulas: readonly Expr[]): Expr[] {
-  return substitute(formulas, (e, go) => (e.word === "stop" || e.word === "differentiateAs" ? go(e.args[0]!) : undefined));
+  return substitute(formulas, (e, go) =>
+    e.word === "stop" || e.word === "differentiateAs" ? go(e.args[0]!) : undefined,
+  );
 }
 
 /** Whether `e` reads `target`. */
@@ -725,5 +766,6 @@ export function dependsOn(e: Expr, target: Expr): boolean {
 
 /** Refuses an order that a ratio or a power series does not have. */
 export function checkOrder(place: string, k: number): void {
-  if (!Number.isInteger(k) || k < 0) throw new DomainError(place, `the order ${k} is not a natural number`, "give 0, 1, 2, …");
+  if (!Number.isInteger(k) || k < 0)
+    throw new DomainError(place, `the order ${k} is not a natural number`, "give 0, 1, 2, …");
 }

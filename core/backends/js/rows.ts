@@ -93,7 +93,8 @@ function reduce(word: string, row: Cell, n: number): number {
     }
     default: {
       let extreme = word === "max" ? -Infinity : Infinity;
-      for (let i = 0; i < n; i++) extreme = word === "max" ? Math.max(extreme, at(row, i)) : Math.min(extreme, at(row, i));
+      for (let i = 0; i < n; i++)
+        extreme = word === "max" ? Math.max(extreme, at(row, i)) : Math.min(extreme, at(row, i));
       return extreme;
     }
   }
@@ -134,7 +135,12 @@ class Reading {
         return;
       }
       const start = operand.offset + r * operand.rowStride;
-      cells.set(e, e.kind === "scalar" ? operand.array[start]! : Float64Array.from(operand.array.subarray(start, start + n)));
+      cells.set(
+        e,
+        e.kind === "scalar"
+          ? operand.array[start]!
+          : Float64Array.from(operand.array.subarray(start, start + n)),
+      );
     });
     for (const e of this.steps) if (!cells.has(e)) cells.set(e, this.evaluate(e, cells, n));
     program.results.forEach((e, k) => {
@@ -171,13 +177,19 @@ class Reading {
       case "root":
         return this.solve(e, a as number, b as number, cells, n);
       case "input":
-        throw new Error(`row program ${this.kernel.program.name}: the input ${(e.detail as InputInfo).name} has no operand`);
+        throw new Error(
+          `row program ${this.kernel.program.name}: the input ${(e.detail as InputInfo).name} has no operand`,
+        );
     }
     const f1 = unary[e.word];
     const f2 = binary[e.word];
     const f3 = ternary[e.word];
     const detail = e.detail as number;
-    const f = f1 ? (i: number) => f1(at(a!, i), detail) : f2 ? (i: number) => f2(at(a!, i), at(b!, i)) : (i: number) => f3!(at(a!, i), at(b!, i), at(c!, i));
+    const f = f1
+      ? (i: number) => f1(at(a!, i), detail)
+      : f2
+        ? (i: number) => f2(at(a!, i), at(b!, i))
+        : (i: number) => f3!(at(a!, i), at(b!, i), at(c!, i));
     if (e.kind === "scalar") return f(0);
     const out = new Float64Array(n);
     for (let i = 0; i < n; i++) out[i] = f(i);
@@ -210,7 +222,8 @@ class Reading {
       if (straight) {
         const s = (x: Expr): number => {
           const at = new Map<Expr, Cell>([[straight.variable, f]]);
-          for (const node of nodesOf([x])) if (!at.has(node)) at.set(node, scratch.get(node) ?? this.evaluate(node, at, n));
+          for (const node of nodesOf([x]))
+            if (!at.has(node)) at.set(node, scratch.get(node) ?? this.evaluate(node, at, n));
           return at.get(x) as number;
         };
         step = -s(straight.value) / (s(straight.slope) * (scratch.get(slope) as number));
@@ -231,7 +244,13 @@ function kthLargest(row: Float64Array, k: number): number {
 }
 
 /** Runs a kernel over rows of n entries. */
-export function runRows(kernel: Kernel, inputs: readonly (JsOperand | number)[], outputs: readonly TypedArray[], rows: number, n: number): void {
+export function runRows(
+  kernel: Kernel,
+  inputs: readonly (JsOperand | number)[],
+  outputs: readonly TypedArray[],
+  rows: number,
+  n: number,
+): void {
   kernel.compiled.js ??= new Reading(kernel);
   const reading = kernel.compiled.js as Reading;
   for (let r = 0; r < rows; r++) reading.row(inputs, outputs, r, n);

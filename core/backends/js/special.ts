@@ -4,7 +4,8 @@
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (!(a < 6)) return a === a ? Math.sign(x) : x;
-  if (a > 2.5) return Math.sign(x) * (1 - tailRatio(a * Math.SQRT2) * Math.exp(-a * a) * Math.sqrt(2 / Math.PI));
+  if (a > 2.5)
+    return Math.sign(x) * (1 - tailRatio(a * Math.SQRT2) * Math.exp(-a * a) * Math.sqrt(2 / Math.PI));
   let term = a;
   let total = a;
   for (let k = 1; term > total * 1e-18; k++) {
@@ -24,8 +25,10 @@ function tailRatio(x: number): number {
 /** log Φ(x), with full relative accuracy in both tails. */
 export function logNormalCdf(x: number): number {
   if (x !== x) return x;
-  if (x < -3) return x === -Infinity ? x : -0.5 * x * x - 0.5 * Math.log(2 * Math.PI) + Math.log(tailRatio(-x));
-  if (x > 3) return x === Infinity ? 0 : Math.log1p((-Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)) * tailRatio(x));
+  if (x < -3)
+    return x === -Infinity ? x : -0.5 * x * x - 0.5 * Math.log(2 * Math.PI) + Math.log(tailRatio(-x));
+  if (x > 3)
+    return x === Infinity ? 0 : Math.log1p((-Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)) * tailRatio(x));
   return Math.log(0.5 * (1 + erf(x / Math.SQRT2)));
 }
 

@@ -1,0 +1,49 @@
+// The entry `simplexgrad`: tensors, gradients, lifetimes, devices, random numbers, and declaring ops.
+// The ops themselves are `simplexgrad/ops`.
+
+export type { DeviceName } from "./backends/backend.ts";
+export {
+  type CreateOptions,
+  eye,
+  full,
+  fullLike,
+  linspace,
+  ones,
+  onesLike,
+  range,
+  tensor,
+  zeros,
+  zerosLike,
+} from "./create.ts";
+export { useDevice } from "./device.ts";
+export type { ArrayOf, DType, FloatDType, TypedArray } from "./dtype.ts";
+export {
+  ArgumentError,
+  DeviceError,
+  DomainError,
+  DTypeError,
+  GradientError,
+  LifetimeError,
+  ShapeError,
+} from "./errors.ts";
+export { map, type MapOptions } from "./map.ts";
+export type { Domain, Example, Op, OpInfo } from "./op.ts";
+export { Parameter, type ParameterOptions } from "./parameter.ts";
+export {
+  bernoulli,
+  type Key,
+  normal,
+  permutation,
+  randomInt,
+  randomKey,
+  split as splitKey,
+  uniform,
+} from "./random.ts";
+export { root } from "./row/differentiate.ts";
+export * as words from "./row/expr.ts";
+export { printGradient, printProgram } from "./row/print.ts";
+export { rowLoss, rowMap, type RowMap, rowReduction, type ScalarLike } from "./rowop.ts";
+export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
+export type { Mismatch, Shape, Size } from "./shape.ts";
+export { grad, stopGradient, Tape, tape, valueAndGrad, vjp } from "./tape.ts";
+export { Tensor } from "./tensor.ts";

@@ -1,0 +1,230 @@
+// Cross-entropy: the negative log-likelihood of softmax, against class indices or distributions.
+
+import type { FloatDType } from "../core/dtype.ts";
+import { ArgumentError, DomainError, showValue } from "../core/errors.ts";
+import { checkOptions, describe } from "../core/op.ts";
+import { type Loss, type LossOptions, rowLoss, type Target } from "../core/rowop.ts";
+import {
+  add,
+  constantOf,
+  div,
+  equal,
+  max,
+  mul,
+  mulZero,
+  n,
+  pick,
+  type Row,
+  type Scalar,
+  select,
+  stop,
+  sub,
+  sum,
+} from "../core/row/expr.ts";
+import type { Shape } from "../core/shape.ts";
+import { Tensor } from "../core/tensor.ts";
+import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
+
+export interface CrossEntropyOptions {
+  /** A weight for each class, shape [n]. */
+  readonly weight?: Tensor;
+  /** ε in [0, 1]: the target is mixed with the uniform distribution, (1 − ε)·target + ε/n. */
+  readonly labelSmoothing?: number;
+  /** The class index that marks rows to leave out; −100 by default. */
+  readonly ignoreIndex?: number;
+}
+
+interface LabelParams {
+  readonly target: { readonly is: "label"; readonly ignore: string };
+  readonly weight: { readonly is: "classes"; readonly optional: true };
+  readonly labelSmoothing: {
+    readonly is: "scalar";
+    readonly default: number;
+    readonly min: number;
+    readonly max: number;
+  };
+  readonly ignoreIndex: { readonly is: "scalar"; readonly default: number; readonly integer: true };
+  readonly [name: string]:
+    | LabelParams["target"]
+    | LabelParams["weight"]
+    | LabelParams["labelSmoothing"]
+    | LabelParams["ignoreIndex"];
+}
+
+const laws: readonly string[] = ["shiftInvariant", "nonNegative", "nanRow"];
+
+const ofLabels: Loss<CrossEntropyOptions> = /* @__PURE__ */ rowLoss<LabelParams, Loss<CrossEntropyOptions>>(
+  "crossEntropy",
+  {
+    doc: "The negative log-probability that softmax gives to the right class.",
+    source: "Good 1952; label smoothing: Szegedy et al. 2016, eq. 7",
+    params: {
+      target: { is: "label", ignore: "ignoreIndex" },
+      weight: { is: "classes", optional: true },
+      labelSmoothing: { is: "scalar", default: 0, min: 0, max: 1 },
+      ignoreIndex: { is: "scalar", default: -100, integer: true },
+    },
+    program: ({ x, target, weight, labelSmoothing, ignoreIndex }) => {
+      const z = centred(x);
+      const { lse } = logSumExpCentred(z);
+      const counted = (v: Scalar | number): Scalar => select(equal(target, ignoreIndex), 0, v) as Scalar;
+      const w = weight ? pick(weight, target) : 1;
+      // The large scores are taken from one another before the small term is added.
+      const own = mul(w, add(lse, sub(stop(max(x)), pick(x, target)))) as Scalar;
+      if (constantOf(labelSmoothing) === 0) return { loss: counted(own), weight: counted(w) };
+      const all = weight ? sub(mul(lse, sum(weight)), sum(mul(weight, z))) : sub(mul(n, lse), sum(z));
+      const loss = add(mul(sub(1, labelSmoothing), own), mul(div(labelSmoothing, n), all)) as Scalar;
+      return { loss: counted(loss), weight: counted(w) };
+    },
+    domain: { x: { min: -3, max: 3 }, weight: { min: 0.5, max: 2 }, labelSmoothing: { min: 0.05, max: 0.5 } },
+    laws,
+    examples: [
+      { args: [[[0, Math.LN2]], [1]], gives: Math.log(1.5) },
+      {
+        args: [
+          [
+            [0, Math.LN2],
+            [5, 5],
+          ],
+          [1, -100],
+        ],
+        gives: Math.log(1.5),
+      },
+      { args: [[[0, Math.LN2]], [0], { labelSmoothing: 1 }], gives: Math.log(3) - Math.LN2 / 2 },
+    ],
+  },
+);
+
+interface SoftParams {
+  readonly target: { readonly is: "row" };
+  readonly weight: LabelParams["weight"];
+  readonly labelSmoothing: LabelParams["labelSmoothing"];
+  readonly [name: string]: SoftParams["target"] | SoftParams["weight"] | SoftParams["labelSmoothing"];
+}
+
+type SoftOptions = Omit<CrossEntropyOptions, "ignoreIndex">;
+
+/**
+ * Cross-entropy against a distribution q over the classes: −Σ q log softmax(x). q need not sum to one, and is differentiable.
+ * A mean divides by the number of rows.
+ * @example softCrossEntropy(tensor([[0, 1]]), tensor([[0.5, 0.5]]))
+ */
+export const softCrossEntropy: Loss<SoftOptions, "distribution"> = /* @__PURE__ */ rowLoss<
+  SoftParams,
+  Loss<SoftOptions, "distribution">
+>("softCrossEntropy", {
+  doc: "The expected negative log-probability of softmax under a target distribution.",
+  source: "Good 1952",
+  params: {
+    target: { is: "row" },
+    weight: { is: "classes", optional: true },
+    labelSmoothing: { is: "scalar", default: 0, min: 0, max: 1 },
+  },
+  program: ({ x, target, weight, labelSmoothing }) => {
+    const z = centred(x);
+    const { lse } = logSumExpCentred(z);
+    const mixed =
+      constantOf(labelSmoothing) === 0
+        ? target
+        : add(mul(sub(1, labelSmoothing), target), div(labelSmoothing, n));
+    const q = weight ? mul(weight, mixed) : mixed;
+    return sum(mulZero(q, sub(lse, z)) as Row);
+  },
+  domain: {
+    x: { min: -3, max: 3 },
+    target: { min: 0.1, max: 1 },
+    weight: { min: 0.5, max: 2 },
+    labelSmoothing: { min: 0.05, max: 0.5 },
+  },
+  laws: ["nanRow"],
+  examples: [{ args: [[[0, Math.LN2]], [[0.5, 0.5]]], gives: Math.log(3) - Math.LN2 / 2 }],
+});
+
+/**
+ * The negative log-probability that softmax gives to the right class; per row −log softmax(x)[target].
+ *
+ * `target` holds a class index per row (shape of x without the last axis) or a distribution (shape of x). With indices the mean
+ * divides by the weights of the rows that count, as in PyTorch.
+ * @example
+ * const loss = crossEntropy(tensor([[2, 0], [0, 3]]), [0, 1], { labelSmoothing: 0.1 });
+ */
+export const crossEntropy: Loss<CrossEntropyOptions, "either"> = /* @__PURE__ */ describe(
+  <S extends Shape, D extends FloatDType>(
+    x: Tensor<S, D>,
+    target: Target<D>,
+    options?: CrossEntropyOptions & LossOptions,
+  ): Tensor<Shape, D> => {
+    if (!(target instanceof Tensor) || target.dtype === "i32")
+      return ofLabels(x as Tensor<Shape, D>, target as Tensor<Shape, "i32">, options);
+    checkOptions("crossEntropy", options, ["axis", "reduction", "weight", "labelSmoothing", "ignoreIndex"]);
+    if (options?.ignoreIndex !== undefined) {
+      throw new ArgumentError(
+        "crossEntropy",
+        "ignoreIndex is given with a distribution",
+        "leave it out, or give class indices",
+      );
+    }
+    return softCrossEntropy(x as Tensor<Shape, D>, target as Tensor<Shape, D>, options);
+  },
+  { ...ofLabels.info, examples: [...ofLabels.info.examples, ...softCrossEntropy.info.examples] },
+) as Loss<CrossEntropyOptions, "either">;
+
+/**
+ * Cross-entropy with a weight for each class: −w[t]·log p[t].
+ * @example weightedCrossEntropy(tensor([[0, 1]]), [1], { weights: tensor([1, 5]) })
+ */
+export const weightedCrossEntropy: Loss<{ readonly weights: Tensor }> = /* @__PURE__ */ describe(
+  <S extends Shape, D extends FloatDType>(
+    x: Tensor<S, D>,
+    target: Tensor<Shape, "i32">,
+    options: { readonly weights: Tensor } & LossOptions,
+  ): Tensor<Shape, D> => {
+    checkOptions("weightedCrossEntropy", options, ["weights", "axis", "reduction"]);
+    if (options?.weights === undefined)
+      throw new ArgumentError(
+        "weightedCrossEntropy",
+        "weights is not given",
+        "give one weight for each class",
+      );
+    const { weights, ...rest } = options;
+    return ofLabels(x as Tensor<Shape, D>, target, { ...rest, weight: weights });
+  },
+  {
+    ...ofLabels.info,
+    name: "weightedCrossEntropy",
+    doc: "Cross-entropy with a weight for each class.",
+    examples: [
+      { args: [[[0, Math.LN2]], [1], { weights: [1, 5], reduction: "sum" }], gives: 5 * Math.log(1.5) },
+    ],
+  },
+) as Loss<{ readonly weights: Tensor }>;
+
+/**
+ * Cross-entropy against (1 − ε)·one-hot + ε/n.
+ * @example labelSmoothingCe(tensor([[0, 1]]), [1], { epsilon: 0.1 })
+ */
+export const labelSmoothingCe: Loss<{ readonly epsilon: number }> = /* @__PURE__ */ describe(
+  <S extends Shape, D extends FloatDType>(
+    x: Tensor<S, D>,
+    target: Tensor<Shape, "i32">,
+    options: { readonly epsilon: number } & LossOptions,
+  ): Tensor<Shape, D> => {
+    checkOptions("labelSmoothingCe", options, ["epsilon", "axis", "reduction"]);
+    if (typeof options?.epsilon !== "number" || !(options.epsilon >= 0 && options.epsilon <= 1)) {
+      throw new DomainError(
+        "labelSmoothingCe",
+        `epsilon is ${showValue(options?.epsilon)}`,
+        "give a number from 0 to 1",
+      );
+    }
+    const { epsilon, ...rest } = options;
+    return ofLabels(x as Tensor<Shape, D>, target, { ...rest, labelSmoothing: epsilon });
+  },
+  {
+    ...ofLabels.info,
+    name: "labelSmoothingCe",
+    doc: "Cross-entropy against a target mixed with the uniform distribution.",
+    source: "Szegedy et al. 2016, eq. 7",
+    examples: [{ args: [[[0, Math.LN2]], [0], { epsilon: 1 }], gives: Math.log(3) - Math.LN2 / 2 }],
+  },
+) as Loss<{ readonly epsilon: number }>;

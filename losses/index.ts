@@ -1,0 +1,28 @@
+// Every loss, in reading order.
+
+import type { Op } from "../core/op.ts";
+import { crossEntropy, labelSmoothingCe, softCrossEntropy, weightedCrossEntropy } from "./cross-entropy.ts";
+import { entmax15Loss, entmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
+import { logSphericalCe, taylorCe } from "./polynomial.ts";
+import { sparseSoftmaxLoss } from "./truncated.ts";
+
+export type { Labels, Loss, LossOptions, Reduction, Target } from "../core/rowop.ts";
+export { rowLoss } from "../core/rowop.ts";
+export * from "./cross-entropy.ts";
+export * from "./fenchel-young.ts";
+export * from "./polynomial.ts";
+export * from "./truncated.ts";
+
+/** All losses: what tests, docs and pages read. */
+export const allLosses: readonly Op[] = [
+  crossEntropy,
+  softCrossEntropy,
+  weightedCrossEntropy,
+  labelSmoothingCe,
+  sparsemaxLoss,
+  entmax15Loss,
+  entmaxLoss,
+  taylorCe,
+  logSphericalCe,
+  sparseSoftmaxLoss,
+];

@@ -1,0 +1,186 @@
+// The entmax family: projections onto the simplex that give exact zeros, from softmax (α = 1) over entmax-1.5 to sparsemax (2).
+
+import { rowMap, type RowMap, type ScalarLike } from "../../core/rowop.ts";
+import { root } from "../../core/row/differentiate.ts";
+import {
+  add,
+  count,
+  div,
+  exp,
+  expm1Ratio,
+  greater,
+  log,
+  log1p,
+  log1pRatio,
+  minimum,
+  mul,
+  n,
+  neg,
+  relu,
+  type Row,
+  type RowMask,
+  type Scalar,
+  select,
+  sqrt,
+  sub,
+  sum,
+} from "../../core/row/expr.ts";
+import { centred } from "./softmax.ts";
+
+export const entmaxLaws: readonly string[] = [
+  "sumsToOne",
+  "nonNegative",
+  "shiftInvariant",
+  "monotone",
+  "permutationEquivariant",
+  "exactZeros",
+  "jacobianSymmetric",
+  "positiveSemidefinite",
+  "nanRow",
+  "masked",
+  "oneClassIsOne",
+];
+
+/** τ with Σ (z − τ)₊ = 1. */
+export function sparsemaxOf(x: Row): { readonly z: Row; readonly p: Row } {
+  const z = centred(x); // shift first: τ then has the digits of 1, not those of x
+  const tau = root((t) => sub(sum(relu(sub(z, t))), 1), -1, 0, { support: (t) => greater(z, t) });
+  return { z, p: relu(sub(z, tau)) };
+}
+
+/**
+ * Euclidean projection of each row onto the probability simplex: argmin ‖p − x‖². Scores far enough below the largest get
+ * exactly 0; one-hot as soon as the gap of the two largest is 1.
+ * @example sparsemax(tensor([-2, 0, 0.5])) // [0, 0.25, 0.75]
+ */
+export const sparsemax: RowMap = /* @__PURE__ */ rowMap("sparsemax", {
+  doc: "Euclidean projection of each row onto the probability simplex.",
+  source: "Martins & Astudillo 2016, eq. 2",
+  program: ({ x }) => {
+    const { p } = sparsemaxOf(x);
+    // On the support the cotangent less its mean there; what lies outside does not move.
+    const support = greater(p, 0) as RowMask;
+    return {
+      result: p,
+      vjp: ([g]) => ({ x: select(support, sub(g!, div(sum(select(support, g!, 0)), count(support))), 0) }),
+    };
+  },
+  domain: { x: { min: -1, max: 1 } },
+  laws: [...entmaxLaws, "idempotentOnSimplex"],
+  examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.25, 0.75] }],
+});
+
+/** p = s² with s = (z/2 − τ)₊. */
+export function entmax15Of(x: Row): { readonly z: Row; readonly s: Row; readonly p: Row } {
+  const z = centred(x);
+  const half = mul(0.5, z);
+  const f = (t: Scalar): Scalar => {
+    const s = relu(sub(half, t));
+    return sub(sum(mul(s, s)), 1);
+  };
+  // √Σs² is nearly straight in τ where Σs² is not: Newton needs fewer passes.
+  const tau = root(f, -1, 0, { straight: (v) => sub(sqrt(add(v, 1)), 1), support: (t) => greater(half, t) });
+  const s = relu(sub(half, tau));
+  return { z, s, p: mul(s, s) };
+}
+
+/**
+ * The α-entmax map at α = 1.5, between softmax and sparsemax: smooth on its support, exact zeros outside. One-hot when the
+ * gap of the two largest scores is 2.
+ * @example entmax15(tensor([-2, 0, 0.5])) // [0, 0.3260, 0.6740]
+ */
+export const entmax15: RowMap = /* @__PURE__ */ rowMap("entmax15", {
+  doc: "The distribution of largest Tsallis entropy of order 1.5 for given expected scores.",
+  source: "Peters, Niculae & Martins 2019, Algorithm 2",
+  program: ({ x }) => {
+    const { s, p } = entmax15Of(x);
+    return { result: p, vjp: ([g]) => ({ x: mul(s, sub(g!, div(sum(mul(g!, s)), sum(s)))) }) };
+  },
+  domain: { x: { min: -1, max: 1 } },
+  laws: entmaxLaws,
+  examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.3260073637119397, 0.6739926362880603] }],
+});
+
+/**
+ * α-entmax as a q-exponential, which holds at and near α = 1: p = (1 + εu)₊^(1/ε) with ε = α − 1, u = z − λ, and λ such that
+ * p sums to one.
+ */
+export function entmaxOf(
+  x: Row,
+  alpha: Scalar,
+): {
+  readonly z: Row;
+  readonly lambda: Scalar;
+  readonly u: Row;
+  readonly v: Row;
+  readonly logP: Row;
+  readonly inside: RowMask;
+  readonly p: Row;
+  readonly eps: Scalar;
+} {
+  const z = centred(x);
+  const eps = sub(alpha, 1) as Scalar;
+  const parts = (l: Scalar) => {
+    const u = sub(z, l);
+    const v = mul(eps, u) as Row;
+    const inside = greater(v, -1) as RowMask;
+    // log p = log1p(εu)/ε, and its limit u at ε = 0, without dividing by ε.
+    const logP = mul(u, log1pRatio(v)) as Row;
+    return { u, v, inside, logP, p: select(inside, exp(logP), 0) as Row };
+  };
+  const logN = log(n);
+  // For α ≤ 2 this is a power sum of order 1/ε ≥ 1, and its root of that order is straighter; beyond, it is left alone.
+  const order = minimum(eps, 1);
+  const lambda = root(
+    (l) => sub(sum(parts(l).p), 1),
+    0,
+    mul(logN, expm1Ratio(neg(mul(eps, logN)))) as Scalar,
+    {
+      straight: (f) => mul(log1p(f), expm1Ratio(mul(order, log1p(f)))) as Scalar,
+      support: (l) => parts(l).inside,
+    },
+  );
+  return { z, lambda, eps, ...parts(lambda) };
+}
+
+interface Alpha {
+  /** The order α ≥ 1, a number or a tensor (one value, or one per row), differentiable; 1.5 by default. */
+  readonly alpha?: ScalarLike;
+}
+
+/**
+ * The distribution of largest Tsallis entropy of order α for given expected scores: softmax at α = 1, entmax15 at 1.5,
+ * sparsemax at 2, ever sparser beyond. Differentiable in the scores and in α.
+ * @example entmax(tensor([-2, 0, 0.5]), { alpha: 1.25 }) // [0.0053, 0.3521, 0.6426]
+ */
+export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap<
+  { alpha: { is: "scalar"; default: number; min: number } },
+  RowMap<Alpha>
+>("entmax", {
+  doc: "The distribution of largest Tsallis entropy of order α for given expected scores.",
+  source:
+    "Peters, Niculae & Martins 2019, eq. 10; gradient in α: Correia, Niculae & Martins 2019, Proposition 1",
+  params: { alpha: { is: "scalar", default: 1.5, min: 1 } },
+  program: ({ x, alpha }) => {
+    const { u, v, inside, p } = entmaxOf(x, alpha);
+    const s = select(inside, div(p, add(1, v)), 0) as Row; // p^(2−α)
+    const a = select(inside, mul(p, mul(mul(u, u), log1pRatio(v, 1))), 0) as Row;
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const mean = div(sum(mul(g!, s)), sum(s));
+        return { x: mul(s, sub(g!, mean)), alpha: sub(mul(sum(a), mean), sum(mul(g!, a))) };
+      },
+    };
+  },
+  domain: { x: { min: -1, max: 1 }, alpha: { min: 1.1, max: 1.9 } },
+  laws: entmaxLaws,
+  examples: [
+    {
+      args: [[-2, 0, 0.5], { alpha: 1.25 }],
+      gives: [0.005339130764906736, 0.3521096814396985, 0.6425511877953948],
+    },
+    { args: [[-2, 0, 0.5], { alpha: 2 }], gives: [0, 0.25, 0.75] },
+    { args: [[0, Math.LN2], { alpha: 1 }], gives: [1 / 3, 2 / 3] },
+  ],
+});

@@ -1,0 +1,113 @@
+// Normalisers by polynomials of the scores: Taylor softmax and spherical softmax. No exponential, no shift invariance.
+
+import { rowMap, type RowMap, type ScalarLike } from "../../core/rowop.ts";
+import {
+  abs,
+  add,
+  constant,
+  div,
+  equal,
+  max,
+  mul,
+  n,
+  type Row,
+  type Scalar,
+  select,
+  stop,
+  sub,
+  sum,
+  type Value,
+} from "../../core/row/expr.ts";
+
+/** x divided by the largest |x| of its row, and one over that size: homogeneous formulas cannot overflow then. */
+export function scaled(x: Row): { readonly t: Row; readonly r: Scalar } {
+  const size = stop(max(abs(x)));
+  // A row of zeros has no size; NaN goes on.
+  const r = select(equal(size, 0), 1, div(1, size)) as Scalar;
+  return { t: mul(x, r), r };
+}
+
+/** fₖ(x)/|x|ᵏ = Σ tᵐrᵏ⁻ᵐ/m! by Horner's rule, for x = t/r. */
+export function taylorPolynomial<V extends Value>(t: V, r: Scalar, order: number): V {
+  let f: Value = constant(1);
+  let power: Scalar = constant(1);
+  for (let j = order; j >= 1; j--) {
+    power = mul(power, r);
+    f = add(power, div(mul(t, f), j));
+  }
+  return f as V;
+}
+
+export const checkOrder = (order: unknown): string | undefined =>
+  typeof order === "number" && Number.isInteger(order) && order >= 2 && order % 2 === 0
+    ? undefined
+    : "give an even integer of at least 2: odd orders go negative";
+
+interface Order {
+  /** The degree k of the polynomial, even; 2 by default. */
+  readonly order?: number;
+}
+
+/**
+ * Probabilities in proportion to the Taylor polynomial of eˣ of even degree k, fₖ(x) = Σ xᵐ/m! > 0. Neither monotone nor
+ * shift-invariant: (−1, −3) gives (1/6, 5/6).
+ * @example taylorSoftmax(tensor([0, 1]), { order: 2 }) // [0.2857, 0.7143]
+ */
+export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap<
+  { order: { is: "static"; default: number; check: typeof checkOrder } },
+  RowMap<Order>
+>("taylorSoftmax", {
+  doc: "Probabilities in proportion to a Taylor polynomial of the exponential.",
+  source: "de Brébisson & Vincent 2015, eq. 6 (order 2); Banerjee et al. 2020 (higher orders)",
+  params: { order: { is: "static", default: 2, check: checkOrder } },
+  program: ({ x, order }) => {
+    const { t, r } = scaled(x);
+    const f = taylorPolynomial(t, r, order);
+    const total = sum(f);
+    const p = div(f, total);
+    // fₖ' = fₖ₋₁.
+    return {
+      result: p,
+      vjp: ([g]) => ({
+        x: mul(mul(taylorPolynomial(t, r, order - 1), div(r, total)), sub(g!, sum(mul(g!, p)))),
+      }),
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
+  examples: [
+    { args: [[-1, -3]], gives: [1 / 6, 5 / 6] },
+    { args: [[-1, -3, 0], { order: 2 }], gives: [0.125, 0.625, 0.25] },
+  ],
+});
+
+interface Eps {
+  /** Added to every square, ≥ 0; 0 by default. */
+  readonly eps?: ScalarLike;
+}
+
+/**
+ * Probabilities in proportion to squared scores: (x² + ε)/Σ(x² + ε). Even in every score, scale-invariant at ε = 0. A row of
+ * zeros at ε = 0 is uniform, with zero gradient.
+ * @example sphericalSoftmax(tensor([1, -2])) // [0.2, 0.8]
+ */
+export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap<
+  { eps: { is: "scalar"; default: number; min: number } },
+  RowMap<Eps>
+>("sphericalSoftmax", {
+  doc: "Probabilities in proportion to squared scores.",
+  source: "Ollivier 2013; de Brébisson & Vincent 2015, eq. 4",
+  params: { eps: { is: "scalar", default: 0, min: 0 } },
+  program: ({ x, eps }) => {
+    const { t, r } = scaled(x);
+    const w = add(mul(t, t), mul(eps, mul(r, r)));
+    const total = sum(w);
+    return select(equal(total, 0), div(1, n), div(w, total)) as Row;
+  },
+  domain: { x: { min: 0.3, max: 3 }, eps: { min: 0.1, max: 1 } },
+  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
+  examples: [
+    { args: [[1, -2]], gives: [0.2, 0.8] },
+    { args: [[0, 0]], gives: [0.5, 0.5] },
+  ],
+});

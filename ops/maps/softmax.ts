@@ -1,0 +1,228 @@
+// The softmax family: softmax, its logarithm and its normaliser, with masks, and the hard limit.
+
+import { rowMap, type RowMap, rowReduction, type ScalarLike } from "../../core/rowop.ts";
+import type { FloatDType } from "../../core/dtype.ts";
+import type { Op } from "../../core/op.ts";
+import {
+  add,
+  argmax,
+  constantOf,
+  count,
+  differentiateAs,
+  div,
+  equal,
+  exp,
+  greaterEqual,
+  index,
+  less,
+  log,
+  log1p,
+  max,
+  mul,
+  not,
+  type Row,
+  type RowMask,
+  type Scalar,
+  select,
+  stop,
+  sub,
+  sum,
+} from "../../core/row/expr.ts";
+import type { Checked, HasRows, Reduce, Shape } from "../../core/shape.ts";
+import type { Tensor } from "../../core/tensor.ts";
+
+/** Scores shifted by their maximum: exp cannot overflow and the shift cancels. */
+export function centred(x: Row): Row {
+  return sub(x, stop(max(x)));
+}
+
+/** log Σ eᶻ of centred scores by log1p over the *other* terms, so that a confident row keeps its digits. */
+export function logSumExpCentred(
+  z: Row,
+  kept?: RowMask,
+): { readonly e: Row; readonly total: Scalar; readonly lse: Scalar } {
+  const e = kept ? select(kept, exp(z), 0) : exp(z);
+  const top = greaterEqual(z, 0);
+  const others = sub(add(sum(select(not(top), e, 0)), count(top)), 1) as Scalar;
+  const total = sum(e);
+  return { e, total, lse: differentiateAs(log1p(others), log(total)) };
+}
+
+interface Tempered {
+  /** The temperature τ > 0, a number or a tensor (one value, or one per row); 1 by default. */
+  readonly temperature?: ScalarLike;
+}
+
+/**
+ * The distribution of largest entropy for given expected scores: p = eˣ/ᵗ / Σ eˣ/ᵗ. Temperature 0 is the limit, uniform over
+ * the maximisers, with zero gradient.
+ *
+ * Scores −∞ are masked: probability and gradient exactly 0. A row that holds NaN or +∞, or is −∞ throughout, is NaN.
+ * @example softmax(tensor([1, 2, 3]), { temperature: 0.5 })
+ */
+export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap<
+  { temperature: { is: "scalar"; default: number; min: number } },
+  RowMap<Tempered>
+>("softmax", {
+  doc: "The distribution of largest entropy for given expected scores.",
+  source: "Boltzmann 1868; Bridle 1990",
+  params: { temperature: { is: "scalar", default: 1, min: 0 } },
+  program: ({ x, temperature }) => {
+    const z = centred(x);
+    const plain = constantOf(temperature) === 1;
+    // At τ = 0 the maximisers keep 0 and the rest go to −∞: the limit, and constant.
+    const scaled = plain
+      ? z
+      : select(
+          equal(temperature, 0),
+          select(less(z, 0), Number.NEGATIVE_INFINITY, stop(z)),
+          div(z, temperature),
+        );
+    const e = exp(scaled) as Row;
+    const p = div(e, sum(e));
+    if (!plain) return p;
+    return { result: p, vjp: ([g]) => ({ x: mul(p, sub(g!, sum(mul(g!, p)))) }) };
+  },
+  domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "strictlyMonotone",
+    "permutationEquivariant",
+    "jacobianSymmetric",
+    "positiveSemidefinite",
+    "nanRow",
+    "masked",
+    "oneClassIsOne",
+  ],
+  examples: [
+    { args: [[0, Math.LN2]], gives: [1 / 3, 2 / 3] },
+    { args: [[0, Math.LN2], { temperature: 0.5 }], gives: [0.2, 0.8] },
+    { args: [[1, 3, 3], { temperature: 0 }], gives: [0, 0.5, 0.5] },
+  ],
+});
+
+/**
+ * Log-probabilities of softmax: x/τ − log Σ eˣ/ᵗ, with every digit also where a probability rounds to 1.
+ * @example logSoftmax(tensor([17, 0])) // [-4.1e-8, -17.00000004]
+ */
+export const logSoftmax: RowMap<Tempered> = /* @__PURE__ */ rowMap<
+  { temperature: { is: "scalar"; default: number; above: number } },
+  RowMap<Tempered>
+>("logSoftmax", {
+  doc: "The logarithms of softmax's probabilities, without cancellation.",
+  source: "Boltzmann 1868; Bridle 1990",
+  params: { temperature: { is: "scalar", default: 1, above: 0 } },
+  program: ({ x, temperature }) => {
+    const z = div(centred(x), temperature) as Row;
+    const { total, lse } = logSumExpCentred(z);
+    // A masked entry stays −∞ whatever comes back to it.
+    return differentiateAs(sub(z, lse), select(equal(z, Number.NEGATIVE_INFINITY), 0, sub(z, log(total))));
+  },
+  domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
+  laws: ["shiftInvariant", "monotone", "strictlyMonotone", "permutationEquivariant", "nanRow"],
+  examples: [{ args: [[0, Math.LN2]], gives: [-Math.log(3), Math.log(2 / 3)] }],
+});
+
+type LogSumExp = (<
+  S extends Shape,
+  D extends FloatDType,
+  const A extends number | readonly number[] = -1,
+  K extends boolean = false,
+>(
+  x: Checked<Tensor<S, D>, HasRows<S>>,
+  options?: Tempered & { readonly axis?: A; readonly keepDims?: K },
+) => Tensor<Reduce<S, A, K>, D>) &
+  Op;
+
+/**
+ * τ·log Σ eˣ/ᵗ along the last axis (or `axis`): a smooth maximum, between max x and max x + τ log n. Its gradient is softmax.
+ * A row that is −∞ throughout gives −∞, one that holds +∞ gives +∞.
+ * @example logsumexp(tensor([0, 0])) // 0.6931
+ */
+export const logsumexp: LogSumExp = /* @__PURE__ */ rowReduction<
+  { temperature: { is: "scalar"; default: number; above: number } },
+  LogSumExp
+>("logsumexp", {
+  doc: "A smooth maximum: the logarithm of the sum of exponentials.",
+  source: "Boltzmann 1868",
+  params: { temperature: { is: "scalar", default: 1, above: 0 } },
+  over: "last",
+  program: ({ x, temperature }) => {
+    const m = stop(max(x));
+    const { lse } = logSumExpCentred(div(sub(x, m), temperature) as Row);
+    const infinite = equal(mul(m, 0), 0);
+    return select(infinite, add(m, mul(temperature, lse)), m) as Scalar;
+  },
+  domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
+  laws: [],
+  examples: [{ args: [[0, Math.LN2]], gives: Math.log(3) }],
+});
+
+type MaskedMap = (<S extends Shape, D extends FloatDType>(
+  x: Checked<Tensor<S, D>, HasRows<S>>,
+  mask: Tensor<Shape, "bool">,
+  options?: { readonly axis?: number },
+) => Tensor<S, D>) &
+  Op;
+interface MaskParams {
+  readonly mask: { readonly is: "row"; readonly stored: "bool" };
+  readonly [name: string]: { readonly is: "row"; readonly stored: "bool" };
+}
+
+/** Valid scores less their maximum (−∞ elsewhere), without reading the others as numbers. */
+function validCentred(x: Row, mask: RowMask): Row {
+  const valid = select(mask, x, Number.NEGATIVE_INFINITY) as Row;
+  return sub(valid, stop(max(valid)));
+}
+
+/**
+ * Softmax over the entries where the mask holds; the others are exactly 0, in value and gradient, whatever their scores are.
+ * A row without any valid entry is 0 throughout.
+ * @example maskedSoftmax(tensor([1, 2, 3]), tensor([true, true, false]))
+ */
+export const maskedSoftmax: MaskedMap = /* @__PURE__ */ rowMap<MaskParams, MaskedMap>("maskedSoftmax", {
+  doc: "Softmax over the entries that a mask leaves.",
+  source: "Vaswani et al. 2017, section 3.2.3",
+  params: { mask: { is: "row", stored: "bool" } },
+  positional: ["mask"],
+  program: ({ x, mask }) => {
+    const e = exp(validCentred(x, mask)) as Row;
+    const p = select(mask, div(e, sum(select(mask, e, 0))), 0) as Row;
+    return {
+      result: p,
+      vjp: ([g]) => ({ x: select(mask, mul(p, sub(g!, sum(select(mask, mul(g!, p), 0)))), 0) }),
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["nonNegative"],
+  examples: [
+    { args: [[0, Math.LN2, 800], { bool: [true, true, false] }], gives: [1 / 3, 2 / 3, 0] },
+    { args: [[1, 2], { bool: [false, false] }], gives: [0, 0] },
+  ],
+});
+
+/** The limit of softmax at temperature 0 with ties broken: 1 at the first maximum, 0 elsewhere. Its gradient is zero. @example hardmax(tensor([1, 3, 3])) // [0, 1, 0] */
+export const hardmax: RowMap = /* @__PURE__ */ rowMap("hardmax", {
+  doc: "One at the first largest score, zero elsewhere.",
+  program: ({ x }) => {
+    const m = max(x);
+    // max − max is 0, or NaN for the rows that have no maximum to speak of.
+    return add(select(equal(index, argmax(x)), 1, 0), sub(m, m)) as Row;
+  },
+  domain: { x: { min: -3, max: 3 } },
+  smooth: false,
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "scaleInvariant",
+    "nanRow",
+    "masked",
+    "oneClassIsOne",
+  ],
+  examples: [{ args: [[1, 3, 3]], gives: [0, 1, 0] }],
+});
