@@ -127,16 +127,17 @@ export function flip<S extends Shape, D extends DType>(
 export type Range = number | readonly [start?: number, end?: number, step?: number] | null;
 
 interface Window {
-  /** First entry and step of each axis. */
+  /** First entry, step and number of entries along each axis. */
   readonly starts: readonly number[];
   readonly steps: readonly number[];
+  readonly sizes: readonly number[];
 }
 
 const windowRule: Rule = {
   name: "slice",
   vjp: ([g], { inputs, saved }) => {
-    const { starts, steps } = saved as Window;
-    return [padWindow(g!, inputs[0]!.shape, starts, steps)];
+    const { starts, steps, sizes } = saved as Window;
+    return [padWindow(reshape(g!, sizes), inputs[0]!.shape, starts, steps)];
   },
 };
 
@@ -166,12 +167,7 @@ export function slice<D extends DType>(t: Tensor<Shape, D>, ...ranges: readonly 
     steps.push(step);
     sizes.push(Math.max(0, Math.ceil((end - start) / step)));
   });
-  const part = windowOf(t, starts, steps, sizes);
-  if (!ranges.some((range) => typeof range === "number")) return part;
-  return reshape(
-    part,
-    sizes.filter((_, axis) => typeof ranges[axis] !== "number"),
-  );
+  return windowOf(t, { starts, steps, sizes }, (axis) => typeof ranges[axis] !== "number");
 }
 
 /** Start, end and step of a range, counted from the front and inside the axis. */
@@ -209,31 +205,24 @@ function limits(range: Range | undefined, size: number, axis: number): [number, 
 
 function windowOf<D extends DType>(
   t: Tensor<Shape, D>,
-  starts: readonly number[],
-  steps: readonly number[],
-  sizes: readonly number[],
+  window: Window,
+  stays: (axis: number) => boolean = () => true,
 ): Tensor<Shape, D> {
+  const { starts, steps, sizes } = window;
   const { strides } = t;
   let { offset } = t;
   // An empty window has no first entry: its offset must not leave the storage.
   if (sizeOf(sizes) > 0) for (let i = 0; i < starts.length; i++) offset += starts[i]! * strides[i]!;
-  const out = viewOf<D>(
-    t,
-    sizes,
-    strides.map((s, i) => s * steps[i]!),
-    offset,
-    "slice",
-  );
-  record(windowRule, [t], [out], { starts, steps } satisfies Window);
+  const kept = sizes.filter((_, axis) => stays(axis));
+  const apart = strides.map((s, axis) => s * steps[axis]!).filter((_, axis) => stays(axis));
+  const out = viewOf<D>(t, kept, apart, offset, "slice");
+  record(windowRule, [t], [out], window);
   return out;
 }
 
 const padRule: Rule = {
   name: "padWindow",
-  vjp: ([g], { inputs, saved }) => {
-    const { starts, steps } = saved as Window;
-    return [windowOf(g!, starts, steps, inputs[0]!.shape)];
-  },
+  vjp: ([g], { saved }) => [windowOf(g!, saved as Window)],
 };
 
 /** Zeros of `shape` with the tensor written into the window that begins at `starts` and advances by `steps` (all 1 when not said). */
@@ -274,7 +263,7 @@ export function padWindow<D extends DType>(
       strides.map((s, i) => s * steps[i]!),
     );
   }
-  record(padRule, [t], [out], { starts, steps } satisfies Window);
+  record(padRule, [t], [out], { starts, steps, sizes: t.shape } satisfies Window);
   return out;
 }
 
