@@ -19,6 +19,7 @@ type PerWidth<T> = Readonly<Record<Width, T>>;
 
 /** Bits of the fraction, and the exponent's bias. */
 const fractionBits: PerWidth<number> = { f32: 23, f64: 52 };
+const largest: PerWidth<number> = { f32: 2 ** 128 - 2 ** 104, f64: Number.MAX_VALUE };
 /** Adding this number rounds to an integer and leaves it in the low bits of the sum. */
 const rounder: PerWidth<number> = { f32: 1.5 * 2 ** 23, f64: 1.5 * 2 ** 52 };
 /** ln 2 in two pieces, the first short enough that its product with any exponent is exact. */
@@ -101,34 +102,40 @@ interface Reduced {
   /** n as a float. */
   readonly n: Local;
   readonly r: Local;
+  /** What rounding took from r, if asked for. */
+  readonly lost: Local | undefined;
 }
 
 /** x into a whole number n of ln 2 and the rest r. */
-function reduce(f: Fn, w: Width, x: Local): Reduced {
+function reduce(f: Fn, w: Width, x: Local, exactly = false): Reduced {
   const { add, sub, mul } = lanes[w];
   const magic = f.constant(w, rounder[w]);
   const t = f.local("v128");
   const n = f.local("v128");
   f.get(x).get(f.constant(w, Math.LOG2E)).op(mul).get(magic).op(add).tee(t).get(magic).op(sub).set(n);
   f.get(x).get(n).get(f.constant(w, ln2[w][0])).op(mul, sub);
-  f.get(n).get(f.constant(w, ln2[w][1])).op(mul, sub);
-  return { t, n, r: store(f) };
+  const low = f.constant(w, ln2[w][1]);
+  if (!exactly) return { t, n, r: store(f.get(n).get(low).op(mul, sub)), lost: undefined };
+  const lost = f.local("v128");
+  const r = store(f.tee(lost).get(n).get(low).op(mul, sub));
+  f.get(lost).get(r).op(sub).get(n).get(low).op(mul, sub).set(lost);
+  return { t, n, r, lost };
 }
 
 /** Pushes e^r − 1, exact relative to itself, by a tail in r or, without one, to the last bit of f64. Consumes r. */
-function reducedExpm1(f: Fn, w: Width, r: Local, tail: Coefficients | undefined): Fn {
+function reducedExpm1(f: Fn, w: Width, { r, lost }: Reduced, tail: Coefficients | undefined): Fn {
   const { add, sub, mul, div } = lanes[w];
   const square = store(f.get(r).get(r).op(mul));
   if (tail) {
-    polynomial(f, w, r, tail, square).get(square).op(mul).get(r).op(add);
+    polynomial(f, w, r, tail, square).get(square).op(mul);
   } else {
     // e^r − 1 = r + r·c/(2 − c), c = r − r²·P(r²): one division for half the terms, and the divider is idle otherwise.
     f.get(r).get(square);
     const c = store(polynomial(f, w, square, expRational64).op(mul, sub));
-    f.get(r).get(c).op(mul).get(f.constant(w, 2)).get(c).op(sub, div).get(r).op(add);
-    f.free(c);
+    f.get(r).get(c).op(mul).get(f.constant(w, 2)).get(c).op(sub, div).free(c);
   }
-  return f.free(square, r);
+  if (lost !== undefined) f.get(lost).op(add).free(lost);
+  return f.get(r).op(add).free(square, r);
 }
 
 /** Pushes 2^n for the n in the low bits of t; n + bias must be a positive exponent. */
@@ -141,11 +148,12 @@ function powerOfTwo(f: Fn, w: Width, t: Local): Fn {
 export function exp(f: Fn, w: Width, x: Local): Local {
   const { add, mul, intSub } = lanes[w];
   const held = store(clamp(f, w, x, w === "f32" ? -104 : -746, w === "f32" ? 89 : 710));
-  const { t, n, r } = reduce(f, w, held);
+  const reduced = reduce(f, w, held);
+  const { t, n } = reduced;
   // 2^n in two factors: n runs past both ends of the exponents.
   const magic = f.constant(w, rounder[w]);
   f.get(n).get(f.constant(w, 0.5)).op(mul).get(magic).op(add).set(held);
-  reducedExpm1(f, w, r, expTail[w]).get(f.constant(w, 1)).op(add);
+  reducedExpm1(f, w, reduced, expTail[w]).get(f.constant(w, 1)).op(add);
   powerOfTwo(f, w, held).op(mul);
   f.get(t).get(held).op(intSub).set(t);
   powerOfTwo(f, w, t).op(mul);
@@ -159,8 +167,9 @@ export function exp(f: Fn, w: Width, x: Local): Local {
  */
 export function expNonPositive(f: Fn, w: Width, x: Local): Local {
   const { add, mul, lt } = lanes[w];
-  const { t, n, r } = reduce(f, w, x);
-  reducedExpm1(f, w, r, expTail[w]).get(f.constant(w, 1)).op(add);
+  const reduced = reduce(f, w, x);
+  const { t, n } = reduced;
+  reducedExpm1(f, w, reduced, expTail[w]).get(f.constant(w, 1)).op(add);
   powerOfTwo(f, w, t).op(mul);
   // Not a comparison the other way round: NaN must stay.
   f.get(x)
@@ -174,9 +183,11 @@ export function expNonPositive(f: Fn, w: Width, x: Local): Local {
 export function expm1(f: Fn, w: Width, x: Local): Local {
   const { add, sub, mul, intSub } = lanes[w];
   const held = store(clamp(f, w, x, -80, w === "f32" ? 89 : 710));
-  const { t, n, r } = reduce(f, w, held);
+  // Just above ½ln 2, n = 1 doubles the error of r; without what r lost, 2.1 ulp.
+  const reduced = reduce(f, w, held, w === "f64");
+  const { t, n } = reduced;
   // With half = 2^(n−1): e^x − 1 = 2p·half + (half − ½) + (half − ½), p = e^r − 1; exact for n = 0, no early overflow.
-  reducedExpm1(f, w, r, expm1Tail[w]).tee(held).get(held).op(add).set(held);
+  reducedExpm1(f, w, reduced, expm1Tail[w]).tee(held).get(held).op(add).set(held);
   f.get(t)
     .get(f.constant(w === "f32" ? "i32" : "i64", 1))
     .op(intSub)
@@ -290,12 +301,11 @@ export function log(f: Fn, w: Width, x: Local): Local {
 
 /** log(1 + x), exact near 0; −∞ at −1, NaN below. */
 export function log1p(f: Fn, w: Width, x: Local): Local {
-  const { add, sub } = lanes[w];
+  const { add, sub, pmin } = lanes[w];
   const one = f.constant(w, 1);
-  f.get(x).get(one).op(add);
-  const u = store(f);
-  f.get(x).get(u).get(one).op(sub, sub);
-  const lost = store(f);
+  const u = store(f.get(x).get(one).op(add));
+  // The limit takes the place of NaN where x is ∞, and is passed only where a unit is lost in u anyway.
+  const lost = store(f.get(one).get(x).get(u).get(one).op(sub, sub, pmin));
   const r = logOf(f, w, u, { lost });
   f.free(u, lost);
   return r;
@@ -536,8 +546,9 @@ function shortPow(f: Fn, x: Local, y: Local): Local {
   const l = logOf(f, "f64", x, { tail: powLogTail });
   f.get(l).get(y).op(mul).set(l);
   clamp(f, "f64", l, -110, 90).set(l);
-  const { t, n, r } = reduce(f, "f64", l);
-  reducedExpm1(f, "f64", r, expTail.f32).get(f.constant("f64", 1)).op(add);
+  const reduced = reduce(f, "f64", l);
+  const { t, n } = reduced;
+  reducedExpm1(f, "f64", reduced, expTail.f32).get(f.constant("f64", 1)).op(add);
   powerOfTwo(f, "f64", t).op(mul).set(l);
   f.free(x, y, t, n);
   return l;
@@ -572,7 +583,8 @@ export function pow(f: Fn, w: Width, x: Local, y: Local): Local {
   f.get(y).get(y).op(trunc, eq).tee(a).get(halved).get(halved).op(trunc, ne, op.v128And);
   f.get(x).op(op.v128And).get(f.constant(w, -0)).op(op.v128And, op.v128Or);
   // A negative base with a broken exponent: all bits, which is NaN.
-  f.get(x).get(f.constant(w, 0)).op(lt).get(a).op(op.v128AndNot, op.v128Or).set(r);
+  f.get(x).get(f.constant(w, 0)).op(lt).get(x).get(f.constant(w, -Infinity)).op(ne, op.v128And);
+  f.get(a).op(op.v128AndNot, op.v128Or).set(r);
   f.get(f.constant(w, 1)).get(r).get(y).get(f.constant(w, 0)).op(eq, op.v128Bitselect);
   f.free(a, r, halved);
   return store(f);
@@ -613,13 +625,15 @@ function oneAtZero(f: Fn, w: Width, v: Local): Fn {
 
 /** ∫₀¹ sᵏ/(1 + vs)ᵏ⁺¹ ds for v > −1. */
 export function log1pRatio(f: Fn, w: Width, v: Local, k: number): Local {
-  const { abs, add, sub, mul, div, lt } = lanes[w];
+  const { abs, add, sub, mul, div, lt, pmin } = lanes[w];
   const one = f.constant(w, 1);
-  const l = log1p(f, w, v);
-  f.get(l).get(v).op(div);
+  // Held finite above the line only, so that ∞ gives 0.
+  const l = store(f.get(v).get(f.constant(w, largest[w])).op(pmin));
+  const logarithm = log1p(f, w, l);
+  f.get(logarithm).get(v).op(div).free(logarithm);
   if (k === 0) {
-    oneAtZero(f, w, v).free(l);
-    return store(f);
+    oneAtZero(f, w, v).set(l);
+    return l;
   }
   // I_i = (I_{i−1} − (1 + v)^{−i}/i)/v
   f.set(l);
@@ -649,11 +663,13 @@ export function log1pRatio(f: Fn, w: Width, v: Local, k: number): Local {
 
 /** ∫₀¹ sᵏ e^(vs) ds. */
 export function expm1Ratio(f: Fn, w: Width, v: Local, k: number): Local {
-  const { abs, sub, mul, div, lt } = lanes[w];
+  const { abs, sub, mul, div, eq, lt, pmin } = lanes[w];
   if (k === 0) {
     const e = expm1(f, w, v);
-    oneAtZero(f.get(e).get(v).op(div), w, v).free(e);
-    return store(f);
+    // Held finite below the line only, so that ∞ gives ∞.
+    f.get(e).get(v).get(f.constant(w, largest[w])).op(pmin, div);
+    oneAtZero(f, w, v).set(e);
+    return e;
   }
   // J_i = (e^v − i·J_{i−1})/v; e^v as the square of e^(v/2), which the series needs.
   const half = store(f.get(v).get(f.constant(w, 0.5)).op(mul));
@@ -674,7 +690,9 @@ export function expm1Ratio(f: Fn, w: Width, v: Local, k: number): Local {
     return moment(k, i) / factorial;
   });
   polynomial(f, w, half, near).get(h).op(mul);
-  f.get(j).get(half).op(abs).get(f.constant(w, radius)).op(lt, op.v128Bitselect);
-  f.free(half, h, e, j);
-  return store(f);
+  f.get(j).get(half).op(abs).get(f.constant(w, radius)).op(lt, op.v128Bitselect).set(j);
+  // Past the largest number the recurrence is ∞ − ∞.
+  f.get(e).get(j).get(e).get(f.constant(w, Infinity)).op(eq, op.v128Bitselect).set(j);
+  f.free(half, h, e);
+  return j;
 }
