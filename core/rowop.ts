@@ -9,8 +9,8 @@ import { Formula, type HandWrittenGradient } from "./formula.ts";
 import {
   checkFloat,
   checkOptions,
-  describe,
   type Domain,
+  describe,
   type Example,
   type Op,
   rowMajor,
@@ -21,29 +21,31 @@ import {
   constant,
   div,
   type Expr,
+  equal,
   greater,
   greaterEqual,
   less,
   lessEqual,
   n,
   type Row,
-  rowInput,
   type RowMask,
+  rowInput,
   type Scalar,
   type ScalarMask,
   scalarInput,
   select,
   stop,
   sum,
+  type Value,
 } from "./row/expr.ts";
 import {
-  type HasRows,
   type Checked,
+  type HasRows,
   normalizeAxes,
   normalizeAxis,
   reduceShape,
-  sameShape,
   type Shape,
+  sameShape,
 } from "./shape.ts";
 import { stopGradient } from "./tape.ts";
 import { checkTensor, hostCopy, Tensor } from "./tensor.ts";
@@ -211,7 +213,7 @@ export class RowOp {
     value: unknown,
     x: Tensor,
     outer: readonly number[],
-    rows: number,
+    _rows: number,
     n: number,
     given: { readonly [name: string]: unknown },
   ): [Tensor | number, number] {
@@ -465,10 +467,10 @@ interface RowMapOptions<P extends Params> extends Card {
  *   examples: [{ args: [[3, -1, 1]], gives: [0.75, 0, 0.25] }],
  * });
  */
-export function rowMap<P extends Params = object & Params, F extends (...args: never[]) => unknown = RowMap>(
-  name: string,
-  options: RowMapOptions<P>,
-): F & Op {
+export function rowMap<
+  const P extends Params = object & Params,
+  F extends (...args: never[]) => unknown = RowMap,
+>(name: string, options: RowMapOptions<P>): F & Op {
   const positional = options.positional ?? [];
   const op = new RowOp(name, {
     params: options.params ?? {},
@@ -514,10 +516,10 @@ interface RowReductionOptions<P extends Params> extends Card {
  * Declares a fold of rows into single values from its formula. The function takes `{ axis, keepDims }` besides its own
  * options; `axis` may be one axis or several, which then count as one row.
  */
-export function rowReduction<P extends Params, F extends (...args: never[]) => unknown>(
-  name: string,
-  options: RowReductionOptions<P>,
-): F & Op {
+export function rowReduction<
+  const P extends Params = object & Params,
+  F extends (...args: never[]) => unknown = (x: Tensor) => Tensor,
+>(name: string, options: RowReductionOptions<P>): F & Op {
   const op = new RowOp(name, {
     params: options.params ?? {},
     nanRows: false,
@@ -529,7 +531,7 @@ export function rowReduction<P extends Params, F extends (...args: never[]) => u
   const fn = (x: Tensor, ...rest: readonly unknown[]): Tensor => {
     const given = named(name, [], rest, known);
     checkTensor(name, x);
-    if (!isFloat(x.dtype) && !options.integers) checkFloat(name, x);
+    if (x.dtype === "bool" || (!isFloat(x.dtype) && !options.integers)) checkFloat(name, x);
     const whole = given.axis === undefined && options.over === "all";
     const axes = whole
       ? normalizeAxes(name, undefined, x.rank)
@@ -584,14 +586,26 @@ export type Loss<O extends object = object, T extends "labels" | "distribution" 
 ) => Tensor<Shape, D>) &
   Op;
 
-interface RowLossOptions<P extends Params> extends Card {
-  readonly params: P;
-  readonly positional?: readonly string[];
+interface RowLossOptions<A extends "labels" | "distribution", P extends Params> extends Card {
+  /** Class indices (with rows to ignore), or one distribution per row. */
+  readonly against: A;
+  readonly params?: P;
   /** The loss of a row; with the weight that the row has in a mean (1 by default), and perhaps a shorter gradient by hand. */
   readonly program: (
-    inputs: Inputs<P>,
-  ) => Scalar | { readonly loss: Scalar; readonly weight?: Scalar; readonly vjp?: HandWrittenGradient };
+    inputs: Inputs<P> & { readonly target: A extends "labels" ? Scalar : Row },
+  ) =>
+    | Scalar
+    | { readonly loss: Scalar; readonly weight?: Scalar | number; readonly vjp?: HandWrittenGradient };
 }
+
+/** What every loss against class indices takes. */
+export interface IgnoreOption {
+  /** The class index that marks rows to leave out: no loss, no gradient, not counted; −100 by default. */
+  readonly ignoreIndex?: number;
+}
+
+/** The label that PyTorch's losses ignore by default. */
+const IGNORED = -100;
 
 const fold = (name: string, program: (inputs: { x: Row; w: Row }) => Scalar, params: Params = {}): RowOp =>
   new RowOp(name, { params, nanRows: false, program: (inputs) => ({ results: [program(inputs)] }) });
@@ -618,26 +632,36 @@ function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean
 }
 
 /**
- * Declares a loss of rows from its formula. The function takes the scores, the arguments named in `positional` (by default
- * `target`), and options: its own, and those of every loss.
+ * Declares a loss of rows from its formula. The function takes the scores, the target, and options: its own, `reduction`, `axis`,
+ * and against labels `ignoreIndex`.
  */
-export function rowLoss<P extends Params, F extends (...args: never[]) => unknown>(
-  name: string,
-  options: RowLossOptions<P>,
-): F & Op {
-  const positional = options.positional ?? ["target"];
+export function rowLoss<
+  const A extends "labels" | "distribution",
+  const P extends Params = object & Params,
+  F extends (...args: never[]) => unknown = Loss,
+>(name: string, options: RowLossOptions<A, P>): F & Op {
+  const labels = options.against === "labels";
   const op = new RowOp(name, {
-    params: options.params,
+    params: {
+      ...(labels ? { target: { is: "label", ignore: "ignoreIndex" } } : { target: { is: "row" } }),
+      ...options.params,
+      ...(labels ? { ignoreIndex: { is: "scalar", default: IGNORED, integer: true } } : {}),
+    },
     nanRows: true,
-    program: (inputs) => {
-      const made = options.program(inputs);
-      if (!("loss" in made)) return { results: [made] };
+    program: (inputs: { readonly target: Scalar; readonly ignoreIndex: Scalar }) => {
+      const made = options.program(inputs as never);
+      const { loss, weight = 1, vjp } = "loss" in made ? made : { loss: made };
+      if (!labels) return { results: [loss], ...(vjp ? { vjp } : {}) };
+      // Rows that do not count: whatever their scores hold, nothing comes out and nothing goes back.
+      const counted = (value: Value | number): Value =>
+        select(equal(inputs.target, inputs.ignoreIndex), 0, value);
       return {
-        results: made.weight ? [made.loss, stop(made.weight)] : [made.loss],
-        ...(made.vjp ? { vjp: made.vjp } : {}),
+        results: [counted(loss), stop(counted(weight))],
+        ...(vjp ? { vjp: ([g, ...more]: readonly Value[]) => vjp([counted(g!), ...more]) } : {}),
       };
     },
   });
+  const positional = ["target"];
   const known = [
     "axis",
     "reduction",

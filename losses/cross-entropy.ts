@@ -2,13 +2,11 @@
 
 import type { FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, showValue } from "../core/errors.ts";
-import { checkOptions, describe } from "../core/op.ts";
-import { type Loss, type LossOptions, rowLoss, type Target } from "../core/rowop.ts";
+import { checkOptions, describe, type OpInfo } from "../core/op.ts";
 import {
   add,
   constantOf,
   div,
-  equal,
   max,
   mul,
   mulZero,
@@ -16,26 +14,26 @@ import {
   pick,
   type Row,
   type Scalar,
-  select,
   stop,
   sub,
   sum,
 } from "../core/row/expr.ts";
+import { type IgnoreOption, type Loss, type LossOptions, rowLoss, type Target } from "../core/rowop.ts";
 import type { Shape } from "../core/shape.ts";
 import { Tensor } from "../core/tensor.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
 
-export interface CrossEntropyOptions {
+interface Common {
   /** A weight for each class, shape [n]. */
   readonly weight?: Tensor;
   /** ε in [0, 1]: the target is mixed with the uniform distribution, (1 − ε)·target + ε/n. */
   readonly labelSmoothing?: number;
-  /** The class index that marks rows to leave out; −100 by default. */
-  readonly ignoreIndex?: number;
 }
 
-interface LabelParams {
-  readonly target: { readonly is: "label"; readonly ignore: string };
+/** Options of `crossEntropy`. */
+export interface CrossEntropyOptions extends Common, IgnoreOption {}
+
+const params: {
   readonly weight: { readonly is: "classes"; readonly optional: true };
   readonly labelSmoothing: {
     readonly is: "scalar";
@@ -43,83 +41,63 @@ interface LabelParams {
     readonly min: number;
     readonly max: number;
   };
-  readonly ignoreIndex: { readonly is: "scalar"; readonly default: number; readonly integer: true };
-  readonly [name: string]:
-    | LabelParams["target"]
-    | LabelParams["weight"]
-    | LabelParams["labelSmoothing"]
-    | LabelParams["ignoreIndex"];
-}
+} = {
+  weight: { is: "classes", optional: true },
+  labelSmoothing: { is: "scalar", default: 0, min: 0, max: 1 },
+};
 
-const laws: readonly string[] = ["shiftInvariant", "nonNegative", "nanRow"];
+const domain: OpInfo["domain"] & object = {
+  x: { min: -3, max: 3 },
+  weight: { min: 0.5, max: 2 },
+  labelSmoothing: { min: 0.05, max: 0.5 },
+};
 
-const ofLabels: Loss<CrossEntropyOptions> = /* @__PURE__ */ rowLoss<LabelParams, Loss<CrossEntropyOptions>>(
-  "crossEntropy",
-  {
-    doc: "The negative log-probability that softmax gives to the right class.",
-    source: "Good 1952; label smoothing: Szegedy et al. 2016, eq. 7",
-    params: {
-      target: { is: "label", ignore: "ignoreIndex" },
-      weight: { is: "classes", optional: true },
-      labelSmoothing: { is: "scalar", default: 0, min: 0, max: 1 },
-      ignoreIndex: { is: "scalar", default: -100, integer: true },
-    },
-    program: ({ x, target, weight, labelSmoothing, ignoreIndex }) => {
-      const z = centred(x);
-      const { lse } = logSumExpCentred(z);
-      const counted = (v: Scalar | number): Scalar => select(equal(target, ignoreIndex), 0, v) as Scalar;
-      const w = weight ? pick(weight, target) : 1;
-      // The large scores are taken from one another before the small term is added.
-      const own = mul(w, add(lse, sub(stop(max(x)), pick(x, target)))) as Scalar;
-      if (constantOf(labelSmoothing) === 0) return { loss: counted(own), weight: counted(w) };
-      const all = weight ? sub(mul(lse, sum(weight)), sum(mul(weight, z))) : sub(mul(n, lse), sum(z));
-      const loss = add(mul(sub(1, labelSmoothing), own), mul(div(labelSmoothing, n), all)) as Scalar;
-      return { loss: counted(loss), weight: counted(w) };
-    },
-    domain: { x: { min: -3, max: 3 }, weight: { min: 0.5, max: 2 }, labelSmoothing: { min: 0.05, max: 0.5 } },
-    laws,
-    examples: [
-      { args: [[[0, Math.LN2]], [1]], gives: Math.log(1.5) },
-      {
-        args: [
-          [
-            [0, Math.LN2],
-            [5, 5],
-          ],
-          [1, -100],
-        ],
-        gives: Math.log(1.5),
-      },
-      { args: [[[0, Math.LN2]], [0], { labelSmoothing: 1 }], gives: Math.log(3) - Math.LN2 / 2 },
-    ],
+const ofLabels: Loss<CrossEntropyOptions> = /* @__PURE__ */ rowLoss("crossEntropy", {
+  doc: "The negative log-probability that softmax gives to the right class.",
+  source: "Good 1952; label smoothing: Szegedy et al. 2016, eq. 7",
+  against: "labels",
+  params,
+  program: ({ x, target, weight, labelSmoothing }) => {
+    const z = centred(x);
+    const { lse } = logSumExpCentred(z);
+    const w = weight ? pick(weight, target) : 1;
+    // The large scores are taken from one another before the small term is added.
+    const own = mul(w, add(lse, sub(stop(max(x)), pick(x, target)))) as Scalar;
+    if (constantOf(labelSmoothing) === 0) return { loss: own, weight: w };
+    const all = weight ? sub(mul(lse, sum(weight)), sum(mul(weight, z))) : sub(mul(n, lse), sum(z));
+    return {
+      loss: add(mul(sub(1, labelSmoothing), own), mul(div(labelSmoothing, n), all)) as Scalar,
+      weight: w,
+    };
   },
-);
-
-interface SoftParams {
-  readonly target: { readonly is: "row" };
-  readonly weight: LabelParams["weight"];
-  readonly labelSmoothing: LabelParams["labelSmoothing"];
-  readonly [name: string]: SoftParams["target"] | SoftParams["weight"] | SoftParams["labelSmoothing"];
-}
-
-type SoftOptions = Omit<CrossEntropyOptions, "ignoreIndex">;
+  domain,
+  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  examples: [
+    { args: [[[0, Math.LN2]], [1]], gives: Math.log(1.5) },
+    {
+      args: [
+        [
+          [0, Math.LN2],
+          [5, 5],
+        ],
+        [1, -100],
+      ],
+      gives: Math.log(1.5),
+    },
+    { args: [[[0, Math.LN2]], [0], { labelSmoothing: 1 }], gives: Math.log(3) - Math.LN2 / 2 },
+  ],
+});
 
 /**
  * Cross-entropy against a distribution q over the classes: −Σ q log softmax(x). q need not sum to one, and is differentiable.
  * A mean divides by the number of rows.
  * @example softCrossEntropy(tensor([[0, 1]]), tensor([[0.5, 0.5]]))
  */
-export const softCrossEntropy: Loss<SoftOptions, "distribution"> = /* @__PURE__ */ rowLoss<
-  SoftParams,
-  Loss<SoftOptions, "distribution">
->("softCrossEntropy", {
+export const softCrossEntropy: Loss<Common, "distribution"> = /* @__PURE__ */ rowLoss("softCrossEntropy", {
   doc: "The expected negative log-probability of softmax under a target distribution.",
   source: "Good 1952",
-  params: {
-    target: { is: "row" },
-    weight: { is: "classes", optional: true },
-    labelSmoothing: { is: "scalar", default: 0, min: 0, max: 1 },
-  },
+  against: "distribution",
+  params,
   program: ({ x, target, weight, labelSmoothing }) => {
     const z = centred(x);
     const { lse } = logSumExpCentred(z);

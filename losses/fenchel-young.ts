@@ -3,22 +3,12 @@
 
 import type { FloatDType } from "../core/dtype.ts";
 import { describe } from "../core/op.ts";
-import {
-  type Loss,
-  type LossOptions,
-  type Params,
-  rowLoss,
-  type ScalarLike,
-  type Target,
-} from "../core/rowop.ts";
 import { adjoints } from "../core/row/differentiate.ts";
 import {
   add,
   constant,
   div,
-  equal,
   expm1Ratio,
-  type Expr,
   greater,
   log,
   mul,
@@ -35,6 +25,15 @@ import {
   sum,
   type Value,
 } from "../core/row/expr.ts";
+import {
+  type IgnoreOption,
+  type Loss,
+  type LossOptions,
+  type Params,
+  rowLoss,
+  type ScalarLike,
+  type Target,
+} from "../core/rowop.ts";
 import type { Shape } from "../core/shape.ts";
 import { Tensor } from "../core/tensor.ts";
 import { entmax15Of, entmaxOf, sparsemaxOf } from "../ops/maps/entmax.ts";
@@ -69,41 +68,26 @@ function lossOf<O extends object>(
   const slopes = (r: Regularised, g: Value, q?: Row): { alpha?: Value } =>
     r.slope ? { alpha: mul(g, q ? sub(r.slope(), r.slope(q)) : r.slope()) } : {};
   const domain = { x: { min: -1, max: 1 }, ...card.domain };
-  const labels = rowLoss<Params, Loss<O>>(name, {
+  const labels: Loss<O> = rowLoss(name, {
     ...card,
-    laws: ["shiftInvariant", "nonNegative", "nanRow", ...(card.laws ?? [])],
+    laws: ["shiftInvariant", "nonNegative", "nanRow"],
     domain,
-    params: {
-      target: { is: "label", ignore: "ignoreIndex" },
-      ignoreIndex: { is: "scalar", default: -100, integer: true },
-      ...params,
-    },
-    program: (inputs) => {
-      const { x, target, ignoreIndex, ...rest } = inputs as {
-        x: Row;
-        target: Scalar;
-        ignoreIndex: Scalar;
-        [name: string]: Expr;
-      };
+    against: "labels",
+    params,
+    program: ({ x, target, ...rest }) => {
       const r = build(x, rest as { [name: string]: Scalar });
-      const skipped = (v: Value | number): Value => select(equal(target, ignoreIndex), 0, v);
-      const loss = add(sub(sum(mulZero(r.p, r.z) as Row), pick(r.z, target)), r.entropy());
       return {
-        loss: skipped(loss) as Scalar,
-        weight: skipped(1) as Scalar,
-        vjp: ([g]) => {
-          const own = skipped(g!);
-          return { x: sub(mul(own, r.p), oneHot(target, own)), ...slopes(r, own) };
-        },
+        loss: add(sub(sum(mulZero(r.p, r.z) as Row), pick(r.z, target)), r.entropy()),
+        vjp: ([g]) => ({ x: sub(mul(g!, r.p), oneHot(target, g!)), ...slopes(r, g!) }),
       };
     },
   });
-  const soft = rowLoss<Params, Loss<O, "distribution">>(name, {
+  const soft: Loss<O, "distribution"> = rowLoss(name, {
     ...card,
     domain: { ...domain, target: { min: 0.1, max: 1 } },
-    params: { target: { is: "row" }, ...params },
-    program: (inputs) => {
-      const { x, target, ...rest } = inputs as { x: Row; target: Row; [name: string]: Expr };
+    against: "distribution",
+    params,
+    program: ({ x, target, ...rest }) => {
       const r = build(x, rest as { [name: string]: Scalar });
       return {
         loss: add(sum(mulZero(sub(r.p, target), r.z) as Row), sub(r.entropy(), r.entropy(target))),
@@ -122,17 +106,12 @@ function lossOf<O extends object>(
   return describe(loss as unknown as Loss<O, "either">, labels.info);
 }
 
-interface Ignoring {
-  /** The class index that marks rows to leave out; −100 by default. */
-  readonly ignoreIndex?: number;
-}
-
 /**
  * The loss whose gradient is sparsemax(x) − q; exactly 0 once the right score leads by 1. `target` holds class indices or a
  * distribution.
  * @example sparsemaxLoss(tensor([[5, 0, 1]]), [0]) // 0
  */
-export const sparsemaxLoss: Loss<Ignoring, "either"> = /* @__PURE__ */ lossOf<Ignoring>(
+export const sparsemaxLoss: Loss<IgnoreOption, "either"> = /* @__PURE__ */ lossOf<IgnoreOption>(
   "sparsemaxLoss",
   (x) => {
     const { z, p } = sparsemaxOf(x);
@@ -152,7 +131,7 @@ export const sparsemaxLoss: Loss<Ignoring, "either"> = /* @__PURE__ */ lossOf<Ig
  * The loss whose gradient is entmax15(x) − q; exactly 0 once the right score leads by 2.
  * @example entmax15Loss(tensor([[5, 0, 1]]), [0]) // 0
  */
-export const entmax15Loss: Loss<Ignoring, "either"> = /* @__PURE__ */ lossOf<Ignoring>(
+export const entmax15Loss: Loss<IgnoreOption, "either"> = /* @__PURE__ */ lossOf<IgnoreOption>(
   "entmax15Loss",
   (x) => {
     const { z, s, p } = entmax15Of(x);
@@ -165,7 +144,7 @@ export const entmax15Loss: Loss<Ignoring, "either"> = /* @__PURE__ */ lossOf<Ign
   },
 );
 
-interface Alpha extends Ignoring {
+interface Alpha extends IgnoreOption {
   /** The order α ≥ 1, a number or a tensor (one value, or one per row), differentiable; 1.5 by default. */
   readonly alpha?: ScalarLike;
 }

@@ -1,6 +1,5 @@
 // The entmax family: projections onto the simplex that give exact zeros, from softmax (α = 1) over entmax-1.5 to sparsemax (2).
 
-import { rowMap, type RowMap, type ScalarLike } from "../../core/rowop.ts";
 import { root } from "../../core/row/differentiate.ts";
 import {
   add,
@@ -16,15 +15,16 @@ import {
   mul,
   n,
   neg,
-  relu,
   type Row,
   type RowMask,
+  relu,
   type Scalar,
   select,
   sqrt,
   sub,
   sum,
 } from "../../core/row/expr.ts";
+import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
 import { centred } from "./softmax.ts";
 
 export const entmaxLaws: readonly string[] = [
@@ -153,10 +153,7 @@ interface Alpha {
  * sparsemax at 2, ever sparser beyond. Differentiable in the scores and in α.
  * @example entmax(tensor([-2, 0, 0.5]), { alpha: 1.25 }) // [0.0053, 0.3521, 0.6426]
  */
-export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap<
-  { alpha: { is: "scalar"; default: number; min: number } },
-  RowMap<Alpha>
->("entmax", {
+export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("entmax", {
   doc: "The distribution of largest Tsallis entropy of order α for given expected scores.",
   source:
     "Peters, Niculae & Martins 2019, eq. 10; gradient in α: Correia, Niculae & Martins 2019, Proposition 1",

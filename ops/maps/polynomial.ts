@@ -1,6 +1,5 @@
 // Normalisers by polynomials of the scores: Taylor softmax and spherical softmax. No exponential, no shift invariance.
 
-import { rowMap, type RowMap, type ScalarLike } from "../../core/rowop.ts";
 import {
   abs,
   add,
@@ -18,6 +17,7 @@ import {
   sum,
   type Value,
 } from "../../core/row/expr.ts";
+import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
 
 /** x divided by the largest |x| of its row, and one over that size: homogeneous formulas cannot overflow then. */
 export function scaled(x: Row): { readonly t: Row; readonly r: Scalar } {
@@ -38,10 +38,19 @@ export function taylorPolynomial<V extends Value>(t: V, r: Scalar, order: number
   return f as V;
 }
 
-export const checkOrder = (order: unknown): string | undefined =>
-  typeof order === "number" && Number.isInteger(order) && order >= 2 && order % 2 === 0
-    ? undefined
-    : "give an even integer of at least 2: odd orders go negative";
+/** The degree as an argument: even, so that the polynomial stays positive. */
+export const taylorOrder: {
+  readonly is: "static";
+  readonly default: number;
+  readonly check: (order: unknown) => string | undefined;
+} = {
+  is: "static",
+  default: 2,
+  check: (order) =>
+    typeof order === "number" && Number.isInteger(order) && order >= 2 && order % 2 === 0
+      ? undefined
+      : "give an even integer of at least 2: odd orders go negative",
+};
 
 interface Order {
   /** The degree k of the polynomial, even; 2 by default. */
@@ -53,13 +62,10 @@ interface Order {
  * shift-invariant: (−1, −3) gives (1/6, 5/6).
  * @example taylorSoftmax(tensor([0, 1]), { order: 2 }) // [0.2857, 0.7143]
  */
-export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap<
-  { order: { is: "static"; default: number; check: typeof checkOrder } },
-  RowMap<Order>
->("taylorSoftmax", {
+export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("taylorSoftmax", {
   doc: "Probabilities in proportion to a Taylor polynomial of the exponential.",
   source: "de Brébisson & Vincent 2015, eq. 6 (order 2); Banerjee et al. 2020 (higher orders)",
-  params: { order: { is: "static", default: 2, check: checkOrder } },
+  params: { order: taylorOrder },
   program: ({ x, order }) => {
     const { t, r } = scaled(x);
     const f = taylorPolynomial(t, r, order);
@@ -91,10 +97,7 @@ interface Eps {
  * zeros at ε = 0 is uniform, with zero gradient.
  * @example sphericalSoftmax(tensor([1, -2])) // [0.2, 0.8]
  */
-export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap<
-  { eps: { is: "scalar"; default: number; min: number } },
-  RowMap<Eps>
->("sphericalSoftmax", {
+export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("sphericalSoftmax", {
   doc: "Probabilities in proportion to squared scores.",
   source: "Ollivier 2013; de Brébisson & Vincent 2015, eq. 4",
   params: { eps: { is: "scalar", default: 0, min: 0 } },

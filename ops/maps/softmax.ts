@@ -1,6 +1,5 @@
 // The softmax family: softmax, its logarithm and its normaliser, with masks, and the hard limit.
 
-import { rowMap, type RowMap, rowReduction, type ScalarLike } from "../../core/rowop.ts";
 import type { FloatDType } from "../../core/dtype.ts";
 import type { Op } from "../../core/op.ts";
 import {
@@ -28,7 +27,8 @@ import {
   sub,
   sum,
 } from "../../core/row/expr.ts";
-import type { Checked, HasRows, Reduce, Shape } from "../../core/shape.ts";
+import { type RowMap, rowMap, rowReduction, type ScalarLike } from "../../core/rowop.ts";
+import type { Checked, HasRows, Reduce, Result, Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 
 /** Scores shifted by their maximum: exp cannot overflow and the shift cancels. */
@@ -60,10 +60,7 @@ interface Tempered {
  * Scores −∞ are masked: probability and gradient exactly 0. A row that holds NaN or +∞, or is −∞ throughout, is NaN.
  * @example softmax(tensor([1, 2, 3]), { temperature: 0.5 })
  */
-export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap<
-  { temperature: { is: "scalar"; default: number; min: number } },
-  RowMap<Tempered>
->("softmax", {
+export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("softmax", {
   doc: "The distribution of largest entropy for given expected scores.",
   source: "Boltzmann 1868; Bridle 1990",
   params: { temperature: { is: "scalar", default: 1, min: 0 } },
@@ -108,10 +105,7 @@ export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap<
  * Log-probabilities of softmax: x/τ − log Σ eˣ/ᵗ, with every digit also where a probability rounds to 1.
  * @example logSoftmax(tensor([17, 0])) // [-4.1e-8, -17.00000004]
  */
-export const logSoftmax: RowMap<Tempered> = /* @__PURE__ */ rowMap<
-  { temperature: { is: "scalar"; default: number; above: number } },
-  RowMap<Tempered>
->("logSoftmax", {
+export const logSoftmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("logSoftmax", {
   doc: "The logarithms of softmax's probabilities, without cancellation.",
   source: "Boltzmann 1868; Bridle 1990",
   params: { temperature: { is: "scalar", default: 1, above: 0 } },
@@ -134,7 +128,7 @@ type LogSumExp = (<
 >(
   x: Checked<Tensor<S, D>, HasRows<S>>,
   options?: Tempered & { readonly axis?: A; readonly keepDims?: K },
-) => Tensor<Reduce<S, A, K>, D>) &
+) => Tensor<Result<Reduce<S, A, K>>, D>) &
   Op;
 
 /**
@@ -142,10 +136,7 @@ type LogSumExp = (<
  * A row that is −∞ throughout gives −∞, one that holds +∞ gives +∞.
  * @example logsumexp(tensor([0, 0])) // 0.6931
  */
-export const logsumexp: LogSumExp = /* @__PURE__ */ rowReduction<
-  { temperature: { is: "scalar"; default: number; above: number } },
-  LogSumExp
->("logsumexp", {
+export const logsumexp: LogSumExp = /* @__PURE__ */ rowReduction("logsumexp", {
   doc: "A smooth maximum: the logarithm of the sum of exponentials.",
   source: "Boltzmann 1868",
   params: { temperature: { is: "scalar", default: 1, above: 0 } },
@@ -167,11 +158,6 @@ type MaskedMap = (<S extends Shape, D extends FloatDType>(
   options?: { readonly axis?: number },
 ) => Tensor<S, D>) &
   Op;
-interface MaskParams {
-  readonly mask: { readonly is: "row"; readonly stored: "bool" };
-  readonly [name: string]: { readonly is: "row"; readonly stored: "bool" };
-}
-
 /** Valid scores less their maximum (−∞ elsewhere), without reading the others as numbers. */
 function validCentred(x: Row, mask: RowMask): Row {
   const valid = select(mask, x, Number.NEGATIVE_INFINITY) as Row;
@@ -183,7 +169,7 @@ function validCentred(x: Row, mask: RowMask): Row {
  * A row without any valid entry is 0 throughout.
  * @example maskedSoftmax(tensor([1, 2, 3]), tensor([true, true, false]))
  */
-export const maskedSoftmax: MaskedMap = /* @__PURE__ */ rowMap<MaskParams, MaskedMap>("maskedSoftmax", {
+export const maskedSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedSoftmax", {
   doc: "Softmax over the entries that a mask leaves.",
   source: "Vaswani et al. 2017, section 3.2.3",
   params: { mask: { is: "row", stored: "bool" } },

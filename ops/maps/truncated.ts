@@ -1,6 +1,5 @@
 // Truncated softmaxes: softmax on a part of the row that the scores choose, exact zeros outside.
 
-import { rowMap, type RowMap, type ScalarLike } from "../../core/rowop.ts";
 import {
   and,
   count,
@@ -22,6 +21,7 @@ import {
   sub,
   sum,
 } from "../../core/row/expr.ts";
+import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
 import { centred } from "./softmax.ts";
 
 /** The k largest entries; among equals the lowest index. */
@@ -45,10 +45,7 @@ type SparseSoftmax = RowMap<K>;
  * Softmax over the k largest scores of each row, exactly 0 elsewhere; ties go to the lowest index. k ≥ n is softmax.
  * @example sparseSoftmax(tensor([0, 0.6931, -5]), { k: 2 }) // [0.3333, 0.6667, 0]
  */
-export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap<
-  { k: { is: "scalar"; min: number; integer: true } },
-  SparseSoftmax
->("sparseSoftmax", {
+export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap("sparseSoftmax", {
   doc: "Softmax over the k largest scores of each row.",
   source: "Sun et al. 2021; Su 2020",
   params: { k: { is: "scalar", min: 1, integer: true } },
