@@ -167,6 +167,18 @@ export function adopt(t: Tensor): void {
   }
 }
 
+/** Runs a function that may fail: what it made goes to the scope outside if it returns, and is freed if it throws. */
+export function passingOn<T>(fn: () => T): T {
+  const s = new Scope();
+  try {
+    const value = fn();
+    for (const t of s.made) if (t.owner === s) hand(t, s.outer);
+    return value;
+  } finally {
+    s.close();
+  }
+}
+
 /** Makes `owner` the one who frees a living tensor; null: the garbage collector. */
 export function hand(t: Tensor, owner: Scope | null): void {
   if (t.held === null) return;

@@ -7,7 +7,7 @@ import { ArgumentError, DTypeError, GradientError, ShapeError, showShape, showVa
 import { display } from "./inspect.ts";
 import { addTensors } from "./map.ts";
 import { Parameter } from "./parameter.ts";
-import { drop, eachTensor, hand, isRecord, Scope, scope } from "./scope.ts";
+import { drop, eachTensor, hand, isRecord, passingOn, Scope, scope } from "./scope.ts";
 import { sameShape } from "./shape.ts";
 import { Tensor, viewOf } from "./tensor.ts";
 
@@ -337,7 +337,7 @@ export type Gradient<A> = A extends Tensor
       : undefined;
 
 /** A function of tensors whose value is a single number. */
-type Loss<A extends readonly unknown[]> = (...args: A) => Tensor;
+type Loss = (...args: never) => Tensor;
 
 /** Replaces the tensors and parameters in an argument; what is neither becomes `other(leaf)`. */
 function mapLeaves(
@@ -533,24 +533,42 @@ function positions(place: string, argnums: unknown, count: number): number[] {
   return list as number[];
 }
 
-function differentiate(
+/** Cotangents of the arguments in their structure, each a tensor of the scope that is open. */
+function pulled(
   place: string,
-  f: Loss<unknown[]>,
+  tape: Tape,
+  outputs: readonly Tensor[],
+  seeds: readonly Tensor[],
+  { targets, names, places }: Watched,
+): unknown[] {
+  const gradients = walkBack(tape, outputs, seeds, targets);
+  const missing = names.filter((_, i) => gradients[i] === undefined);
+  if (missing.length > 0) throw unreachable(place, missing, tape);
+  const joined = gradients.map((g) => connected(g!, targets));
+  return places.map((structure) => fill(structure, joined));
+}
+
+function differentiate<T>(
+  place: string,
+  f: Loss,
   args: readonly unknown[],
   argnums: unknown,
-): { value: Tensor; gradient: unknown } {
+  result: (value: Tensor, gradient: unknown) => T,
+): T {
   const which = positions(place, argnums, args.length);
   return scope(() => {
     const watched = watchable(place, args, which, true);
-    const { tape, value } = recordOn(place, watched.targets, watched.names, () => f(...watched.args), "held");
+    const { tape, value } = recordOn(
+      place,
+      watched.targets,
+      watched.names,
+      () => f(...(watched.args as never)),
+      "held",
+    );
     try {
       checkLoss(place, value);
-      const gradients = walkBack(tape, [value], [onesLike(value)], watched.targets);
-      const missing = watched.names.filter((_, i) => gradients[i] === undefined);
-      if (missing.length > 0) throw unreachable(place, missing, tape);
-      const joined = gradients.map((g) => connected(g!, watched.targets));
-      const filled = which.map((index) => fill(watched.places[index], joined));
-      return { value, gradient: Array.isArray(argnums) ? filled : filled[0] };
+      const gradients = pulled(place, tape, [value], [onesLike(value)], watched);
+      return result(value, Array.isArray(argnums) ? which.map((i) => gradients[i]) : gradients[which[0]!]);
     } finally {
       tape.mark.phase = "over";
     }
@@ -574,8 +592,7 @@ export function grad<A extends readonly unknown[], const N extends number | read
 ): (...args: A) => Gradients<A, N> {
   checkFunction("grad", f);
   const { argnums = 0 } = options;
-  return (...args) =>
-    differentiate("grad", f as unknown as Loss<unknown[]>, args, argnums).gradient as Gradients<A, N>;
+  return (...args) => differentiate("grad", f, args, argnums, (_, gradient) => gradient as Gradients<A, N>);
 }
 
 /**
@@ -594,15 +611,13 @@ export function valueAndGrad<A extends readonly unknown[], const N extends numbe
   f: (...args: A) => Tensor,
   options?: GradOptions<N>,
 ): (...args: A) => { value: Tensor; gradient: Gradients<A, N> };
-export function valueAndGrad(
-  f: (...args: never[]) => Tensor,
-  options: readonly Parameter[] | GradOptions = {},
-): unknown {
+export function valueAndGrad(f: Loss, options: readonly Parameter[] | GradOptions = {}): unknown {
   const place = "valueAndGrad";
   checkFunction(place, f);
   if (!Array.isArray(options)) {
     const { argnums = 0 } = options as GradOptions;
-    return (...args: unknown[]) => differentiate(place, f as unknown as Loss<unknown[]>, args, argnums);
+    return (...args: unknown[]) =>
+      differentiate(place, f, args, argnums, (value, gradient) => ({ value, gradient }));
   }
   const parameters: readonly unknown[] = options;
   parameters.forEach((p, i) => {
@@ -656,33 +671,33 @@ export function vjp<A extends readonly unknown[], R extends Outputs>(
 ): { value: R; pullback: (cotangent: R) => { -readonly [K in keyof A]: Gradient<A[K]> } } {
   const place = "vjp";
   checkFunction(place, f);
-  const watched = watchable(
-    place,
-    args,
-    args.map((_, i) => i),
-    false,
-  );
-  if (watched.targets.length === 0)
-    throw new ArgumentError(
-      place,
-      "no argument holds a float tensor",
-      "give the function what to differentiate with respect to",
-    );
-  const { tape, value } = recordOn(
-    place,
-    watched.targets,
-    watched.names,
-    () => f(...(watched.args as unknown as A)),
-    "held",
-  );
   const outputs: Tensor[] = [];
-  eachTensor(value, (t) => outputs.push(t));
-  if (outputs.length === 0)
-    throw new GradientError(
+  const { watched, tape, value } = passingOn(() => {
+    const watched = watchable(
       place,
-      `the function returned ${showValue(value)}`,
-      "return a tensor, or an array or record of tensors",
+      args,
+      args.map((_, i) => i),
+      false,
     );
+    if (watched.targets.length === 0) {
+      throw new ArgumentError(
+        place,
+        "no argument holds a float tensor",
+        "give the function what to differentiate with respect to",
+      );
+    }
+    const run = (): R => f(...(watched.args as unknown as A));
+    const recorded = recordOn(place, watched.targets, watched.names, run, "held");
+    eachTensor(recorded.value, (t) => outputs.push(t));
+    if (outputs.length === 0) {
+      throw new GradientError(
+        place,
+        `the function returned ${showValue(recorded.value)}`,
+        "return a tensor, or an array or record of tensors",
+      );
+    }
+    return { watched, ...recorded };
+  });
   const pullback = (cotangent: R): { -readonly [K in keyof A]: Gradient<A[K]> } => {
     const seeds: Tensor[] = [];
     eachTensor(cotangent, (t) => seeds.push(t));
@@ -708,15 +723,9 @@ export function vjp<A extends readonly unknown[], R extends Outputs>(
           "give the element type of the value",
         );
     });
-    return scope(() => {
-      const gradients = walkBack(tape, outputs, seeds, watched.targets);
-      const missing = watched.names.filter((_, i) => gradients[i] === undefined);
-      if (missing.length > 0) throw unreachable(place, missing, tape);
-      const joined = gradients.map((g) => connected(g!, watched.targets));
-      return watched.places.map((places) => fill(places, joined)) as {
-        -readonly [K in keyof A]: Gradient<A[K]>;
-      };
-    });
+    return scope(
+      () => pulled(place, tape, outputs, seeds, watched) as { -readonly [K in keyof A]: Gradient<A[K]> },
+    );
   };
   return { value, pullback };
 }
