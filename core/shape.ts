@@ -230,17 +230,22 @@ export function reduceShape(shape: readonly number[], axes: readonly number[], k
 /** The axes of an option, as a union of numbers: `2`, `[0, -1]` → `0 | -1`; `undefined` stands for all. */
 type AxesOf<Axes> = Axes extends readonly (infer A extends number)[] ? A : Axes;
 
+/** Walks along the axes, striking those that are met off the list (kept as text, for the sake of -1); none may be left over. */
 type ReduceFrom<
   S extends Shape,
-  Axes extends number,
+  Axes extends string,
   Keep extends boolean,
   Front extends Shape,
   Out extends Shape,
 > = S extends readonly [infer Head extends Size, ...infer Tail extends Shape]
-  ? [Extract<`${Axes}`, `${Front["length"]}` | `-${S["length"]}`>] extends [never]
-    ? ReduceFrom<Tail, Axes, Keep, [...Front, Head], [...Out, Head]>
-    : ReduceFrom<Tail, Axes, Keep, [...Front, Head], Keep extends true ? [...Out, 1] : Out>
-  : Out;
+  ? Extract<Axes, `${Front["length"]}` | `-${S["length"]}`> extends infer Met
+    ? [Met] extends [never]
+      ? ReduceFrom<Tail, Axes, Keep, [...Front, Head], [...Out, Head]>
+      : ReduceFrom<Tail, Exclude<Axes, Met>, Keep, [...Front, Head], Keep extends true ? [...Out, 1] : Out>
+    : never
+  : [Axes] extends [never]
+    ? Out
+    : Mismatch<"there is no such axis", [Axes extends `${infer N extends number}` ? N : Axes, Front]>;
 
 /** The type twin of `normalizeAxes` followed by `reduceShape`; any shape where the axes are known to the run only. */
 export type Reduce<
@@ -256,7 +261,7 @@ export type Reduce<
     : [AxesOf<Axes>] extends [number]
       ? number extends AxesOf<Axes>
         ? Shape
-        : ReduceFrom<S, AxesOf<Axes>, Keep, [], []>
+        : ReduceFrom<S, `${AxesOf<Axes>}`, Keep, [], []>
       : Shape;
 
 /** The shape of a reduction over the last axis, which a scalar does not have. */

@@ -30,10 +30,17 @@ function batchOffsets(t: Tensor, batch: readonly number[]): number[] {
   return offsets;
 }
 
+/** Where the one matrix of a batch of one lies. */
+const ONE: readonly number[] = /* @__PURE__ */ Object.freeze([0]);
+
 /** A tensor as the kernel reads it. A copy is made only where neither rows nor columns are contiguous. */
 function operand(t: Tensor, batch: readonly number[]): MatrixOperand {
-  const { shape, strides, rank } = t;
+  const { shape, rank } = t;
   const [rows, columns] = [shape[rank - 2]!, shape[rank - 1]!];
+  if (rank === 2 && batch.length === 0 && isContiguous(t)) {
+    return { storage: t.storage, offset: t.offset, stride: columns, transposed: false, batchOffsets: ONE };
+  }
+  const { strides } = t;
   const [down, across] = [strides[rank - 2]!, strides[rank - 1]!];
   const layout = (transposed: boolean, stride: number): MatrixOperand => ({
     storage: t.storage,

@@ -6,7 +6,15 @@ import { ArgumentError, DTypeError, showValue } from "../core/errors.ts";
 import { checkFloat, checkOptions, describe, type Op } from "../core/op.ts";
 import * as words from "../core/row/expr.ts";
 import { rowReduction } from "../core/rowop.ts";
-import { normalizeAxes, type Reduce, type Result, reduceShape, type Shape, sizeOf } from "../core/shape.ts";
+import {
+  type Checked,
+  normalizeAxes,
+  type Reduce,
+  type Result,
+  reduceShape,
+  type Shape,
+  sizeOf,
+} from "../core/shape.ts";
 import { checkTensor, newTensor, type Tensor } from "../core/tensor.ts";
 import { reshape, slice, sumTo } from "../core/views.ts";
 import { cast, div, equal, greater, logicalNot, mul } from "./elementwise.ts";
@@ -31,7 +39,7 @@ export interface Fold<
     const A extends number | readonly number[] | undefined = undefined,
     K extends boolean = false,
   >(
-    x: Tensor<S, D>,
+    x: Checked<Tensor<S, D>, Reduce<S, A, K>>,
     options?: FoldOptions<A, K> & O,
   ): Tensor<Result<Reduce<S, A, K>>, Out extends DType ? Out : D>;
 }
@@ -79,7 +87,7 @@ export interface Sum extends Op {
     const A extends number | readonly number[] | undefined = undefined,
     K extends boolean = false,
   >(
-    x: Tensor<S, D>,
+    x: Checked<Tensor<S, D>, Reduce<S, A, K>>,
     options?: FoldOptions<A, K>,
   ): Tensor<Result<Reduce<S, A, K>>, D extends "bool" ? "i32" : D>;
 }
@@ -96,8 +104,10 @@ export const sum: Sum = /* @__PURE__ */ describe(
   ((x: Tensor, options?: Options): Tensor => {
     const { axes, shape } = folding("sum", x, options);
     if (isFloat(x.dtype)) {
-      const total = sumTo(x, reduceShape(x.shape, axes, true));
-      return axes.length === 0 ? total : reshape(total, shape);
+      // Axes in front go as they came: by broadcasting. Others leave a 1 behind first.
+      const front = axes.every((axis, i) => axis === i);
+      if (front || shape.length === x.rank) return sumTo(x, shape);
+      return reshape(sumTo(x, reduceShape(x.shape, axes, true)), shape);
     }
     if (x.size === 0) return filled(x, "i32", shape, 0);
     return integerSum(cast(x, "i32"), options);

@@ -174,6 +174,9 @@ reduce(["n", 3], -1, false, ["n"]);
 reduce([2, 3], [], false, [2, 3]);
 reduce([2, 3], run - 7, false, unknown);
 reduce([], undefined, false, []);
+reduce([2, 3], 2, false, "there is no such axis");
+reduce([2, 3], [0, -3], true, "there is no such axis");
+reduce([], -1, false, "there is no such axis");
 reduce(unknown, 0, false, unknown);
 reduce(unknown, undefined, false, []);
 

@@ -102,7 +102,7 @@ describe.each(devices)("on %s", (device) => {
     );
   });
 
-  test("a repeated row or column is read without being written out", () => {
+  test("a row that a view repeats counts as often as it is repeated", () => {
     const row = upload(random([1, 3], 1), "f64", device);
     const b = random([3, 2], 2);
     const wanted = product({ shape: [4, 3], data: [0, 1, 2, 3].flatMap(() => random([1, 3], 1).data) }, b);
