@@ -6,15 +6,15 @@ import type { Backend } from "./backends/backend.ts";
 import type { DType, FloatDType } from "./dtype.ts";
 import { ArgumentError, DTypeError, showValue } from "./errors.ts";
 import { Formula } from "./formula.ts";
-import { checkOptions, describe, type Domain, type Example, type Op, rowMajor, sameBackend } from "./op.ts";
+import { checkOptions, type Domain, describe, type Example, type Op, rowMajor, sameBackend } from "./op.ts";
 import { add, type Expr, type Mask, rowInput, scalarInput, type Value } from "./row/expr.ts";
 import {
   type Broadcast,
   broadcastShapes,
   type Checked,
   type Result,
-  sameShape,
   type Shape,
+  sameShape,
   sizeOf,
 } from "./shape.ts";
 import { checkTensor, Tensor } from "./tensor.ts";

@@ -13,10 +13,10 @@ import {
   cumsum,
   dependsOn,
   div,
+  Expr,
   equal,
   exp,
   expm1Ratio,
-  Expr,
   greater,
   greaterEqual,
   index,
@@ -30,14 +30,14 @@ import {
   mulZero,
   neg,
   not,
-  oneHot,
   type Operand,
+  oneHot,
   pick,
   posPow,
   pow,
-  reads,
   type RootParts,
   type RowMask,
+  reads,
   rootNode,
   type Scalar,
   select,
@@ -168,23 +168,29 @@ function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
   const x = e.args[0] as Value;
   switch (e.word) {
     case "sum":
-      return give(x, v);
+      give(x, v);
+      break;
     case "max":
-      return give(x, oneHot(argmax(x), v));
+      give(x, oneHot(argmax(x), v));
+      break;
     case "min":
-      return give(x, oneHot(argmax(neg(x)), v));
+      give(x, oneHot(argmax(neg(x)), v));
+      break;
     case "pick":
-      return give(x, oneHot(e.args[1] as Scalar, v));
+      give(x, oneHot(e.args[1] as Scalar, v));
+      break;
     case "cumsum":
       // The transpose of a running sum runs from the end.
-      return give(x, add(sub(sum(v), cumsum(v as Expr<"row", "number">)), v));
+      give(x, add(sub(sum(v), cumsum(v as Expr<"row", "number">)), v));
+      break;
     case "count":
     case "argmax":
     case "kth":
-      return;
+      break;
     default:
-      for (let i = 0; i < e.args.length; i++)
-        if (e.args[i]!.sort === "number") give(e.args[i]!, chain(e, i, v, mulZero));
+      e.args.forEach((arg, i) => {
+        if (arg.sort === "number") give(arg, chain(e, i, v, mulZero));
+      });
   }
 }
 

@@ -231,7 +231,7 @@ function foldUnary(word: Word, v: number): number | undefined {
     case "floor":
       return Math.floor(v);
     case "relu":
-      return v > 0 ? v : v === v ? 0 : v;
+      return Math.max(v, 0);
     default:
       return undefined;
   }
@@ -542,10 +542,15 @@ function scalarFactor(r: Value): { rest: Value; word: "mul" | "mulZero" | "div";
       if (a.kind === "scalar") return { rest: b, word: r.word, scalar: a };
       if (b.kind === "scalar") return { rest: a, word: r.word, scalar: b };
       if (r.word === "mulZero") return undefined;
-      const left = scalarFactor(a);
-      if (left) return { ...left, rest: product("mul", left.rest, b) };
-      const right = scalarFactor(b);
-      return right && { ...right, rest: product("mul", a, right.rest) };
+      // Deeper factors only where they multiply: a quotient such as e/Σ may be the result row, which is read as it is.
+      for (const [inner, other] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const deeper = inner.word === "mul" ? scalarFactor(inner) : undefined;
+        if (deeper) return { ...deeper, rest: product("mul", deeper.rest, other) };
+      }
+      return undefined;
     }
     case "div":
       return b.kind === "scalar" ? { rest: a, word: "div", scalar: b } : undefined;

@@ -31,6 +31,8 @@ class Printer {
   private readonly uses = new Map<Expr, number>();
   private readonly taken = new Map<string, number>();
   readonly lines: string[] = [];
+  /** How many root equations are being written. */
+  private inside = 0;
 
   constructor(roots: readonly Expr[]) {
     for (const e of nodesOf(roots)) for (const a of e.args) this.uses.set(a, (this.uses.get(a) ?? 0) + 1);
@@ -46,7 +48,7 @@ class Printer {
   text(e: Expr, outer = 0): string {
     const known = this.names.get(e);
     if (known !== undefined) return known;
-    if (isNamed(e, this.uses)) {
+    if (this.inside === 0 && isNamed(e, this.uses)) {
       const body = this.body(e, 0);
       const stem =
         e.word === "root"
@@ -96,14 +98,13 @@ class Printer {
     }
   }
 
-  /** A root's equation, with nothing named inside: its lines would hang on the unknown. */
+  /** A root's equation on one line: its parts hang on the unknown, so they get no lines of their own. */
   private inline(e: Expr): string {
-    const own = new Printer([]);
-    for (const [node, name] of this.names) own.names.set(node, name);
-    own.plain = true;
-    return own.body(e, 0);
+    this.inside++;
+    const text = this.body(e, 0);
+    this.inside--;
+    return text;
   }
-  private plain = false;
 }
 
 /** The formulas of a program, one line for each intermediate worth a name. */

@@ -126,7 +126,7 @@ type LogSumExp = (<
   const A extends number | readonly number[] = -1,
   K extends boolean = false,
 >(
-  x: Checked<Tensor<S, D>, HasRows<S>>,
+  x: Checked<Tensor<S, D>, Reduce<S, A, K>>,
   options?: Tempered & { readonly axis?: A; readonly keepDims?: K },
 ) => Tensor<Result<Reduce<S, A, K>>, D>) &
   Op;

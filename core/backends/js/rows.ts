@@ -35,7 +35,7 @@ const unary: { readonly [word: string]: (v: number, detail: number) => number } 
   sign: Math.sign,
   floor: Math.floor,
   round: roundHalfEven,
-  relu: (v) => (v <= 0 ? 0 : v),
+  relu: (v) => Math.max(v, 0),
   xlogx: (v) => (v === 0 ? 0 : v * Math.log(v)),
   log1pRatio,
   expm1Ratio,
@@ -62,7 +62,7 @@ const binary: { readonly [word: string]: (a: number, b: number) => number } = {
 
 const ternary: { readonly [word: string]: (a: number, b: number, c: number) => number } = {
   select: (a, b, c) => (a ? b : c),
-  clamp: (a, b, c) => (a < b ? b : a > c ? c : a),
+  clamp: (a, b, c) => Math.min(Math.max(a, b), c),
 };
 
 const at = (cell: Cell, i: number): number => (typeof cell === "number" ? cell : cell[i]!);
@@ -86,7 +86,7 @@ function reduce(word: string, row: Cell, n: number): number {
       let best = 0;
       for (let i = 0; i < n; i++) {
         const v = at(row, i);
-        if (v !== v) return i;
+        if (Number.isNaN(v)) return i;
         if (v > at(row, best)) best = i;
       }
       return best;
@@ -209,7 +209,7 @@ class Reading {
       scratch.set(variable, tau);
       for (const x of own) scratch.set(x, this.evaluate(x, scratch, n));
       const f = scratch.get(value) as number;
-      if (f !== f) return Number.NaN;
+      if (Number.isNaN(f)) return Number.NaN;
       if (Math.abs(f) < smallest) {
         smallest = Math.abs(f);
         best = tau;
@@ -238,7 +238,7 @@ class Reading {
 }
 
 function kthLargest(row: Float64Array, k: number): number {
-  for (const v of row) if (v !== v) return v;
+  for (const v of row) if (Number.isNaN(v)) return v;
   const sorted = Float64Array.from(row).sort();
   return sorted[Math.max(0, Math.min(sorted.length - 1, sorted.length - k))]!;
 }

@@ -3,7 +3,7 @@
 /** erf(x): the all-positive series e^−x²·Σ 2ᵏx²ᵏ⁺¹/(2k+1)!! near zero, the tail's continued fraction further out. */
 export function erf(x: number): number {
   const a = Math.abs(x);
-  if (!(a < 6)) return a === a ? Math.sign(x) : x;
+  if (!(a < 6)) return !Number.isNaN(a) ? Math.sign(x) : x;
   if (a > 2.5)
     return Math.sign(x) * (1 - tailRatio(a * Math.SQRT2) * Math.exp(-a * a) * Math.sqrt(2 / Math.PI));
   let term = a;
@@ -24,7 +24,7 @@ function tailRatio(x: number): number {
 
 /** log Φ(x), with full relative accuracy in both tails. */
 export function logNormalCdf(x: number): number {
-  if (x !== x) return x;
+  if (Number.isNaN(x)) return x;
   if (x < -3)
     return x === -Infinity ? x : -0.5 * x * x - 0.5 * Math.log(2 * Math.PI) + Math.log(tailRatio(-x));
   if (x > 3)
