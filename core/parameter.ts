@@ -41,7 +41,8 @@ export class Parameter<S extends Shape = Shape, D extends DType = FloatDType> {
       throw new ArgumentError("Parameter", `trainable is ${showValue(trainable)}`, "give true or false");
     this.name = name;
     this.trainable = trainable;
-    this.current = this.take(value);
+    this.current = this.handle(value);
+    keepBy(this.current, this.keeper);
   }
 
   get value(): Tensor<S, D> {
@@ -66,9 +67,11 @@ export class Parameter<S extends Shape = Shape, D extends DType = FloatDType> {
         `a value of ${next.dtype} for a parameter of ${dtype}`,
         "cast it first",
       );
-    const old = this.current;
-    this.current = this.take(next);
-    handToCurrent(old);
+    const own = this.handle(next);
+    // Whoever kept the old value meanwhile has it from now on.
+    if (this.current.owner === this.keeper) handToCurrent(this.current);
+    keepBy(own, this.keeper);
+    this.current = own;
   }
 
   get shape(): Tensor<S, D>["shape"] {
@@ -83,14 +86,11 @@ export class Parameter<S extends Shape = Shape, D extends DType = FloatDType> {
     return this.current.size;
   }
 
-  /** The tensor itself if it is nobody else's for good, else another handle on its memory. */
-  private take(value: Tensor<S, D>): Tensor<S, D> {
-    let own = value;
-    if (!isContiguous(value)) own = contiguous(value);
-    else if (value.held === null || value.owner instanceof Keeper)
-      own = viewOf<D, S>(value, value.shape, null, value.offset);
-    keepBy(own, this.keeper);
-    return own;
+  /** The tensor itself if only a scope owns it, else another handle on its memory; contiguous. */
+  private handle(value: Tensor<S, D>): Tensor<S, D> {
+    if (!isContiguous(value)) return contiguous(value);
+    if (value.held !== null && !(value.owner instanceof Keeper)) return value;
+    return viewOf<D, S>(value, value.shape, null, value.offset);
   }
 
   toString(): string {

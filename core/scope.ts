@@ -122,10 +122,16 @@ export function openScope(): Scope {
   return new Scope();
 }
 
-/** Takes tensors (also in arrays and records) out of every scope: they live as long as something refers to them. Returns its argument. */
+/**
+ * Takes tensors (also in arrays and records) out of every scope, and out of the parameters that hold them: they live as long
+ * as something refers to them. Returns its argument.
+ *
+ * @example
+ * const start = keep(p.value); // still there when p.value has been replaced
+ */
 export function keep<T>(value: T): T {
   eachTensor(value, (t) => {
-    if (t.storage !== null && t.owner instanceof Scope) hand(t, null);
+    if (t.storage !== null) keepBy(t, new Keeper());
   });
   return value;
 }
@@ -179,11 +185,12 @@ export function passingOn<T>(fn: () => T): T {
   }
 }
 
-/** Makes `owner` the one who frees a living tensor; null: the garbage collector. */
+/** Makes a scope the one who frees a living tensor; null: the garbage collector. */
 export function hand(t: Tensor, owner: Scope | null): void {
   if (t.held === null) return;
   if (owner === null) keepBy(t, new Keeper());
   else {
+    if (t.owner instanceof Keeper) t.owner.hold.storage = null;
     t.owner = owner;
     owner.made.push(t);
   }
@@ -194,7 +201,9 @@ export function handToCurrent(t: Tensor): void {
   hand(t, current);
 }
 
+/** Makes `keeper`, which keeps nothing else, the one who frees a living tensor. */
 export function keepBy(t: Tensor, keeper: Keeper): void {
+  if (t.owner instanceof Keeper) t.owner.hold.storage = null;
   t.owner = keeper;
   keeper.hold.storage = t.held;
 }

@@ -198,6 +198,15 @@ describe("parameters", () => {
     expect([x, q.value].map((t) => t.dataSync()[0])).toEqual([1, 1]);
   });
 
+  test("leave a value alone that was kept", () => {
+    const p = scope(() => new Parameter(big()));
+    const start = keep(p.value);
+    scope(() => {
+      p.value = zeros([1000]);
+    });
+    expect([start, p.value].map((t) => t.dataSync()[0])).toEqual([1, 0]);
+  });
+
   test("take views with a copy of their own", () => {
     const p = scope(() => new Parameter(range(200).reshape([2, 100]).transpose()));
     expect(p.value.slice(1).toArray()).toEqual([1, 101]);

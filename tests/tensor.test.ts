@@ -1,5 +1,5 @@
 // Making, reading and viewing tensors, on both CPU devices; and what each refuses.
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, expectTypeOf, test } from "vitest";
 import {
   eye,
   full,
@@ -25,6 +25,7 @@ import { Parameter } from "../core/parameter.ts";
 import { memory, scope } from "../core/scope.ts";
 import { contiguous, isContiguous, type Tensor } from "../core/tensor.ts";
 import { broadcastTo, flip, padWindow, slice, sumTo } from "../core/views.ts";
+import { cast } from "../ops/elementwise.ts";
 
 /** Asserts the error class and the sentence, and that the failing call leaves nothing behind. */
 function refuses(fn: () => unknown, kind: new (...args: never[]) => Error, sentence: RegExp): void {
@@ -223,6 +224,13 @@ for (const device of ["js", "wasm"] as const) {
       expect(sumTo(t.transpose([2, 1, 0]), [1, 3, 1]).toArray()).toEqual([[[60], [92], [124]]]);
     });
 
+    test("casts cut towards zero and stay in range", () => {
+      const x = tensor([1.7, -1.7, 0, 3e9, -3e9, Number.NaN], { dtype: "f64" });
+      expect(cast(x, "i32").toArray()).toEqual([1, -1, 0, 2 ** 31 - 1, -(2 ** 31), 0]);
+      expect(cast(x, "bool").toArray()).toEqual([true, true, false, true, true, true]);
+      expect(cast(flip(tensor([true, false])), "f32").toArray()).toEqual([0, 1]);
+    });
+
     test("padWindow writes into zeros", () => {
       expect(padWindow(tensor([1, 2]), [5], [1], [2]).toArray()).toEqual([0, 1, 0, 2, 0]);
       expect(padWindow(tensor([[1, 2]]).transpose(), [2, 2], [0, 1]).toArray()).toEqual([
@@ -232,6 +240,32 @@ for (const device of ["js", "wasm"] as const) {
     });
   });
 }
+
+test("types follow what is written", () => {
+  expectTypeOf(
+    tensor([
+      [1, 2],
+      [3, 4],
+    ]),
+  ).toEqualTypeOf<Tensor<[2, 2], "f32">>();
+  expectTypeOf(tensor([true, false])).toEqualTypeOf<Tensor<[2], "bool">>();
+  expectTypeOf(tensor(3)).toEqualTypeOf<Tensor<[], "f32">>();
+  expectTypeOf(tensor([[1]] as number[][], { dtype: "f64" })).toEqualTypeOf<
+    Tensor<[number, number], "f64">
+  >();
+  expectTypeOf(tensor(new Float64Array(6), { shape: [2, 3] })).toEqualTypeOf<Tensor<[2, 3], "f64">>();
+  expectTypeOf(zeros([2, 3], { dtype: "i32" })).toEqualTypeOf<Tensor<[2, 3], "i32">>();
+  expectTypeOf(eye(3)).toEqualTypeOf<Tensor<[3, 3], "f32">>();
+  const t = zeros([2, 3]);
+  expectTypeOf(t.reshape([-1, 2])).toEqualTypeOf<Tensor<[number, 2], "f32">>();
+  expectTypeOf(t.transpose()).toEqualTypeOf<Tensor<[3, 2], "f32">>();
+  expectTypeOf(t.expect(["batch", 3])).toEqualTypeOf<Tensor<["batch", 3], "f32">>();
+  expectTypeOf(t.toArray()).toEqualTypeOf<number[][]>();
+  expectTypeOf(t.dataSync()).toEqualTypeOf<Float32Array>();
+  expectTypeOf(t).toMatchTypeOf<Tensor>();
+  expectTypeOf(t).not.toMatchTypeOf<Tensor<[3, 2]>>();
+  expectTypeOf(t).not.toMatchTypeOf<Tensor<[2, 3], "f64">>();
+});
 
 test("item reads the one element", () => {
   expect(tensor([[3]]).item()).toBe(3);

@@ -1,10 +1,10 @@
 // The hand-written kernels of the plain-JavaScript device: loops over typed arrays, as simple as they can be.
 // Sums are compensated, so that these can serve as the oracle. Nothing here allocates device memory.
 
-import type { DType, TypedArray } from "../../dtype.ts";
+import { type DType, isFloat, type TypedArray } from "../../dtype.ts";
 import { randomWords } from "../../random.ts";
 import { sizeOf } from "../../shape.ts";
-import type { MatrixOperand } from "../backend.ts";
+import type { MatrixOperand, View } from "../backend.ts";
 
 /** out[b] = a[b] · b[b]; sums in doubles, from the first to the last. */
 export function matmul(
@@ -35,20 +35,20 @@ export function matmul(
   });
 }
 
-/** Where each entry of a strided window lies, in row-major order. */
-function eachPlace(
+/** Visits the rows of a strided window: where each begins, and the number of its first entry in row-major order. */
+function eachRow(
   shape: readonly number[],
   strides: readonly number[],
   offset: number,
-  visit: (at: number, i: number) => void,
+  visit: (at: number, first: number) => void,
 ): void {
-  const size = sizeOf(shape);
-  const rank = shape.length;
-  const index = new Array<number>(rank).fill(0);
+  const last = shape.length - 1;
+  const n = shape[last] ?? 1;
+  const index = new Array<number>(Math.max(last, 0)).fill(0);
   let at = offset;
-  for (let i = 0; i < size; i++) {
-    visit(at, i);
-    for (let axis = rank - 1; axis >= 0; axis--) {
+  for (let first = 0, size = sizeOf(shape); first < size; first += n) {
+    visit(at, first);
+    for (let axis = last - 1; axis >= 0; axis--) {
       at += strides[axis]!;
       if (++index[axis]! < shape[axis]!) break;
       at -= shape[axis]! * strides[axis]!;
@@ -57,17 +57,24 @@ function eachPlace(
   }
 }
 
-/** Copies a strided window into contiguous memory. Floats become integers by truncation, and bool by being other than 0. */
+/** Copies a strided window into contiguous memory. Floats become integers by truncation within their range, bools by being other than 0. */
 export function copy(
   from: TypedArray,
-  view: { shape: readonly number[]; strides: readonly number[]; offset: number },
+  { shape, strides, offset, dtype: source }: Omit<View, "storage">,
   to: TypedArray,
   dtype: DType,
 ): void {
-  if (dtype === "bool")
-    eachPlace(view.shape, view.strides, view.offset, (at, i) => (to[i] = from[at] === 0 ? 0 : 1));
-  else eachPlace(view.shape, view.strides, view.offset, (at, i) => (to[i] = from[at]!));
+  const n = shape.at(-1) ?? 1;
+  const step = strides.at(-1) ?? 1;
+  const convert = dtype === "bool" ? isTrue : dtype === "i32" && isFloat(source) ? truncate : same;
+  eachRow(shape, strides, offset, (at, first) => {
+    for (let j = 0; j < n; j++) to[first + j] = convert(from[at + j * step]!);
+  });
 }
+
+const same = (v: number): number => v;
+const isTrue = (v: number): number => (v === 0 ? 0 : 1);
+const truncate = (v: number): number => Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.trunc(v)));
 
 export function copyInto(
   from: TypedArray,
@@ -76,7 +83,11 @@ export function copyInto(
   offset: number,
   strides: readonly number[],
 ): void {
-  eachPlace(shape, strides, offset, (at, i) => (to[at] = from[i]!));
+  const n = shape.at(-1) ?? 1;
+  const step = strides.at(-1) ?? 1;
+  eachRow(shape, strides, offset, (at, first) => {
+    for (let j = 0; j < n; j++) to[at + j * step] = from[first + j]!;
+  });
 }
 
 export function gather(
