@@ -1,0 +1,223 @@
+// Writes one walk over a row: the loop over vectors with its unrolled, single and masked bodies, and what folds or
+// stores the entries on the way. Knows nothing of the order of passes.
+
+import type { Expr } from "../../row/expr.ts";
+import type { Pass, Step } from "../../row/schedule.ts";
+import { type Local, op } from "./assembler.ts";
+import { emitHot, fold, keeping, type Sink, writing } from "./emit-sinks.ts";
+import { type Frame, Site, type Stream } from "./emit-values.ts";
+
+/** Vectors per turn of the main loop, if they cost little. */
+const unrolled = 8;
+/** Turns of the main loop after which partial sums go to the outer ones. */
+const turnsPerBlock = 16;
+
+/** Rough cost of a word in vector instructions. */
+const costs: { readonly [word: string]: number } = {
+  exp: 16,
+  expm1: 30,
+  log: 28,
+  log1p: 34,
+  pow: 70,
+  posPow: 72,
+  sin: 40,
+  cos: 40,
+  tanh: 40,
+  erf: 60,
+  logNormalCdf: 160,
+  sigmoid: 24,
+  softplus: 55,
+  xlogx: 30,
+  log1pRatio: 80,
+  expm1Ratio: 80,
+};
+
+/** The rows that sinks read, with the number of readers, and those among them that stand in memory. */
+class Needs {
+  readonly uses = new Map<Expr, number>();
+  readonly sources = new Map<Expr, Stream>();
+  readonly divisors = new Set<Expr>();
+  index = false;
+  cost = 0;
+
+  constructor(frame: Frame, sinks: readonly Sink[], source: (e: Expr) => Stream | "given" | undefined) {
+    const visit = (e: Expr): void => {
+      if (e.kind === "scalar") return;
+      const before = this.uses.get(e) ?? 0;
+      this.uses.set(e, before + 1);
+      if (before > 0) return;
+      const stream = source(e);
+      if (stream) {
+        if (stream !== "given") this.sources.set(e, stream);
+        return;
+      }
+      if (e.word === "index") this.index = true;
+      if (e.word === "div" && e.args[1]!.kind === "scalar" && frame.folded(e.args[1]!))
+        this.divisors.add(e.args[1]!);
+      this.cost += costs[e.word] ?? 1;
+      e.args.forEach(visit);
+    };
+    for (const sink of sinks) sink.reads.forEach(visit);
+  }
+}
+
+/** Takes the reciprocals of scalars that rows are divided by. */
+function takeReciprocals(frame: Frame, divisors: Iterable<Expr>): void {
+  const { f, lanes } = frame;
+  for (const e of divisors) {
+    let r = frame.reciprocals.get(e);
+    if (r !== undefined) continue;
+    r = f.local("v128");
+    f.get(frame.constant(1));
+    frame.pushScalar(e);
+    f.op(lanes.div).set(r);
+    frame.reciprocals.set(e, r);
+  }
+}
+
+/** Feeds sinks with vectors that are in locals already: `values` gives one row's, all lanes of which count. */
+export function feed(frame: Frame, sinks: readonly Sink[], row: Expr, values: readonly Local[]): void {
+  const needs = new Needs(frame, sinks, (e) => (e === row ? "given" : undefined));
+  takeReciprocals(frame, needs.divisors);
+  for (const sink of sinks) sink.begin?.(values.length);
+  values.forEach((value, copy) => {
+    const site = new Site(frame, needs.uses, { values: [[row, value]], copy });
+    for (const sink of sinks) sink.take(site);
+    site.close();
+  });
+  for (const sink of sinks) {
+    sink.flush?.();
+    sink.finish?.();
+  }
+}
+
+/** Walks over the extent of the frame once. */
+export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
+  const { f, lanes } = frame;
+  const { end } = frame.extent;
+  const needs = new Needs(frame, sinks, (e) => {
+    // A row that is kept from an earlier step is read back; this step computes it.
+    const kept = frame.plan.kept.get(e)?.from !== step ? frame.kept(e) : undefined;
+    return frame.extent.gathered.get(e) ?? frame.inputs.get(e) ?? kept;
+  });
+  takeReciprocals(frame, needs.divisors);
+  const copies = needs.cost <= 40 ? unrolled : needs.cost <= 90 ? 4 : needs.cost <= 200 ? 2 : 1;
+  for (const sink of sinks) sink.begin?.(copies);
+
+  const streams = new Map<Local, Stream>();
+  for (const s of needs.sources.values()) streams.set(s.pointer, s);
+  for (const { stream } of sinks) if (stream) streams.set(stream.pointer, stream);
+  const offset = f.local("i32");
+  const bases = new Map<Local, Local>();
+  for (const pointer of streams.keys()) bases.set(pointer, f.local("i32"));
+  const position = f.local("i32");
+  const valid = f.local("v128");
+  const left = f.local("i32");
+
+  const body = (vectors: number, masked: boolean): void => {
+    for (const [pointer, base] of bases) {
+      const shift = frame.shiftOf(streams.get(pointer)!.type);
+      f.get(pointer).get(offset);
+      if (shift > 0) f.i32(shift).op(op.i32ShrU);
+      f.op(op.i32Add).set(base);
+    }
+    if (needs.index || sinks.some((s) => s.position))
+      f.get(offset).i32(lanes.shift).op(op.i32ShrU).set(position);
+    if (masked) {
+      f.get(end).get(offset).op(op.i32Sub).i32(lanes.shift).op(op.i32ShrU).tee(left);
+      if (lanes.type === "f64") f.op(op.i64ExtendI32U);
+      f.op(lanes.intSplat).get(frame.laneNumbers).op(lanes.intGtS).set(valid);
+    }
+    for (let copy = 0; copy < vectors; copy++) {
+      const site = new Site(frame, needs.uses, {
+        sources: needs.sources,
+        bases,
+        copy,
+        position,
+        ...(masked ? { valid, left } : {}),
+      });
+      for (const sink of sinks) sink.take(site);
+      for (const sink of sinks) sink.put?.(site);
+      site.close();
+    }
+  };
+
+  const flushes = sinks.filter((s) => s.flush);
+  f.i32(0).set(offset);
+  if (copies > 1) {
+    const full = f.local("i32");
+    f.get(end)
+      .i32(-16 * copies)
+      .op(op.i32And)
+      .tee(full);
+    f.if();
+    if (flushes.length > 0) {
+      const stop = f.local("i32");
+      const blocks = f.loop();
+      f.get(full)
+        .get(offset)
+        .i32(16 * copies * turnsPerBlock)
+        .op(op.i32Add)
+        .tee(stop);
+      f.get(full).get(stop).op(op.i32LtU, op.select).set(stop);
+      const turns = f.loop();
+      body(copies, false);
+      f.get(offset)
+        .i32(16 * copies)
+        .op(op.i32Add)
+        .tee(offset)
+        .get(stop)
+        .op(op.i32LtU)
+        .brIf(turns)
+        .end();
+      for (const sink of flushes) sink.flush!();
+      f.get(offset).get(full).op(op.i32LtU).brIf(blocks).end();
+      f.free(stop);
+    } else {
+      const turns = f.loop();
+      body(copies, false);
+      f.get(offset)
+        .i32(16 * copies)
+        .op(op.i32Add)
+        .tee(offset)
+        .get(full)
+        .op(op.i32LtU)
+        .brIf(turns)
+        .end();
+    }
+    f.end().free(full);
+  }
+  f.get(offset).get(end).i32(-16).op(op.i32And, op.i32LtU);
+  f.if();
+  const single = f.loop();
+  body(1, false);
+  f.get(offset)
+    .i32(16)
+    .op(op.i32Add)
+    .tee(offset)
+    .get(end)
+    .i32(-16)
+    .op(op.i32And, op.i32LtU)
+    .brIf(single)
+    .end();
+  f.end();
+  f.get(offset).get(end).op(op.i32LtU);
+  f.if();
+  body(1, true);
+  f.end();
+  for (const sink of sinks) {
+    sink.flush?.();
+    sink.finish?.();
+  }
+  f.free(offset, position, valid, left, ...bases.values());
+}
+
+/** A pass of the schedule. */
+export function emitPass(frame: Frame, pass: Pass): void {
+  walk(frame, pass, [
+    ...pass.reductions.map((e) => fold(frame, e)),
+    ...keeping(frame, pass.keeps, pass.writes),
+    ...writing(frame, pass),
+  ]);
+  for (const w of pass.writes) for (const h of w.hot) emitHot(frame, w.result, h);
+}
