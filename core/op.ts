@@ -10,7 +10,10 @@ import { contiguous, isContiguous, Tensor } from "./tensor.ts";
 // ---------------------------------------------------------------------------------------------------------------
 // What an op says of itself
 
-/** Arguments as nested arrays (floats; `{ i32: … }` and `{ bool: … }` for the others), numbers and options, and the result. */
+/**
+ * Arguments as nested arrays of floats (`{ i32: … }` and `{ bool: … }` for the others), numbers and options, and the result.
+ * Where `{ f64: … }` marks a tensor, bare arrays are plain: shapes, ranges.
+ */
 export interface Example {
   readonly args: readonly unknown[];
   readonly gives: unknown;

@@ -8,6 +8,7 @@ import {
   exp,
   expm1Ratio,
   greater,
+  lessEqual,
   log,
   log1p,
   log1pRatio,
@@ -15,6 +16,7 @@ import {
   mul,
   n,
   neg,
+  not,
   type Row,
   type RowMask,
   relu,
@@ -123,7 +125,8 @@ export function entmaxOf(
   const parts = (l: Scalar) => {
     const u = sub(z, l);
     const v = mul(eps, u) as Row;
-    const inside = greater(v, -1) as RowMask;
+    // Put so that NaN counts as inside, and comes out.
+    const inside = not(lessEqual(v, -1)) as RowMask;
     // log p = log1p(εu)/ε, and its limit u at ε = 0, without dividing by ε.
     const logP = mul(u, log1pRatio(v)) as Row;
     return { u, v, inside, logP, p: select(inside, exp(logP), 0) as Row };

@@ -105,7 +105,18 @@ export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("sphericalSo
     const { t, r } = scaled(x);
     const w = add(mul(t, t), mul(eps, mul(r, r)));
     const total = sum(w);
-    return select(equal(total, 0), div(1, n), div(w, total)) as Row;
+    const zeros = equal(total, 0);
+    const p = div(w, total);
+    return {
+      result: select(zeros, div(1, n), p) as Row,
+      vjp: ([g]) => {
+        const mean = sum(mul(g!, p));
+        return {
+          x: select(zeros, 0, mul(mul(mul(2, t), div(r, total)), sub(g!, mean))),
+          eps: select(zeros, 0, mul(div(mul(r, r), total), sub(sum(g!), mul(n, mean)))),
+        };
+      },
+    };
   },
   domain: { x: { min: 0.3, max: 3 }, eps: { min: 0.1, max: 1 } },
   laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],

@@ -6,12 +6,13 @@ import {
   div,
   equal,
   exp,
-  greater,
   greaterEqual,
   index,
   kth,
+  lessEqual,
   mul,
   neg,
+  not,
   or,
   type Row,
   type RowMask,
@@ -27,7 +28,8 @@ import { centred } from "./softmax.ts";
 /** The k largest entries; among equals the lowest index. */
 export function topK(x: Row, k: Scalar): RowMask {
   const threshold = kth(x, k);
-  const above = greater(x, threshold) as RowMask;
+  // Put so that a NaN row is kept whole, and comes out.
+  const above = not(lessEqual(x, threshold)) as RowMask;
   const ties = equal(x, threshold) as RowMask;
   // As many of the ties as are still missing, by lowest index: the (k − above)-th largest of the negated indices.
   const last = kth(select(ties, neg(index), Number.NEGATIVE_INFINITY) as Row, sub(k, count(above)));
