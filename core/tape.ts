@@ -19,7 +19,8 @@ export interface Rule {
   readonly name: string;
   /**
    * Cotangents of the inputs that are wanted, written in ops, so that an outer tape records them. A cotangent that
-   * is undefined is zero. Called with at least one cotangent that is not.
+   * is undefined is zero. Called with at least one cotangent that is not. What is made here is freed once it is
+   * consumed: nothing of it may be stored.
    */
   vjp(
     cotangents: readonly (Tensor | undefined)[],
@@ -91,7 +92,7 @@ export class Tape {
   }
 
   /** @internal Stops recording. Tapes inside have stopped before. */
-  stop(phase: "held" | "over"): void {
+  stop(phase: Phase): void {
     top = this.outer;
     this.mark.phase = phase;
   }
@@ -424,10 +425,9 @@ function recordOn<T>(
   targets: readonly Tensor[],
   names: readonly string[],
   fn: () => T,
-  after: "held" | "over",
 ): { tape: Tape; value: T } {
   const tape = new Tape();
-  let phase: "held" | "over" = "over";
+  let phase: Phase = "over";
   try {
     for (let i = 0; i < targets.length; i++) tape.watch(targets[i]!, names[i]!);
     const value = fn();
@@ -438,7 +438,7 @@ function recordOn<T>(
         "read data before or after, and compute synchronously inside",
       );
     }
-    phase = after;
+    phase = "held";
     return { tape, value };
   } finally {
     tape.stop(phase);
@@ -558,12 +558,8 @@ function differentiate<T>(
   const which = positions(place, argnums, args.length);
   return scope(() => {
     const watched = watchable(place, args, which, true);
-    const { tape, value } = recordOn(
-      place,
-      watched.targets,
-      watched.names,
-      () => f(...(watched.args as never)),
-      "held",
+    const { tape, value } = recordOn(place, watched.targets, watched.names, () =>
+      f(...(watched.args as never)),
     );
     try {
       checkLoss(place, value);
@@ -628,29 +624,34 @@ export function valueAndGrad(f: Loss, options: readonly Parameter[] | GradOption
         "give an array of parameters, such as model.parameters()",
       );
   });
-  const trained = (parameters as readonly Parameter[]).filter((p) => p.trainable);
-  return scope(() => {
-    const targets = trained.map((p) => p.value);
-    const { tape, value } = recordOn(
-      place,
-      targets,
-      trained.map((p) => p.name),
-      f as unknown as () => Tensor,
-      "held",
-    );
-    try {
-      checkLoss(place, value);
-      const found = walkBack(tape, [value], [onesLike(value)], targets);
-      if (found.every((g) => g === undefined)) throw unreachable(place, ["any of the parameters"], tape);
-      const gradients = (parameters as readonly Parameter[]).map((p) => {
-        const g = found[trained.indexOf(p)];
-        return g && connected(g, targets);
-      });
-      return { value, gradients };
-    } finally {
-      tape.mark.phase = "over";
-    }
-  });
+  return scope(() =>
+    lossAndGradients(place, f as unknown as () => Tensor, parameters as readonly Parameter[]),
+  );
+}
+
+/** @internal `valueAndGrad` for an optimizer, which names the place and has a scope open. */
+export function lossAndGradients<T extends Tensor>(
+  place: string,
+  f: () => T,
+  parameters: readonly Parameter[],
+): { value: T; gradients: (Tensor | undefined)[] } {
+  const trained = parameters.filter((p) => p.trainable);
+  const targets = trained.map((p) => p.value);
+  const names = trained.map((p) => p.name);
+  const { tape, value } = recordOn(place, targets, names, f);
+  try {
+    checkLoss(place, value);
+    const found = walkBack(tape, [value], [onesLike(value)], targets);
+    if (found.every((g) => g === undefined)) throw unreachable(place, ["any of the parameters"], tape);
+    let next = 0;
+    const gradients = parameters.map((p) => {
+      const g = p.trainable ? found[next++] : undefined;
+      return g && connected(g, targets);
+    });
+    return { value, gradients };
+  } finally {
+    tape.mark.phase = "over";
+  }
 }
 
 /** Tensors, or an array or record of them. */
@@ -687,7 +688,7 @@ export function vjp<A extends readonly unknown[], R extends Outputs>(
       );
     }
     const run = (): R => f(...(watched.args as unknown as A));
-    const recorded = recordOn(place, watched.targets, watched.names, run, "held");
+    const recorded = recordOn(place, watched.targets, watched.names, run);
     eachTensor(recorded.value, (t) => outputs.push(t));
     if (outputs.length === 0) {
       throw new GradientError(
@@ -753,12 +754,8 @@ export function tape<A extends readonly unknown[], R>(
       args.map((_, i) => i),
       false,
     );
-    const recorded = recordOn(
-      "tape",
-      watched.targets,
-      watched.names,
-      () => f(...(watched.args as unknown as A)),
-      "held",
+    const recorded = recordOn("tape", watched.targets, watched.names, () =>
+      f(...(watched.args as unknown as A)),
     );
     recorded.tape.number();
     recorded.tape.mark.phase = "over";
