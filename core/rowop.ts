@@ -581,7 +581,11 @@ export type Loss<O extends object = object, T extends "labels" | "distribution" 
   D extends FloatDType,
 >(
   x: Checked<Tensor<S, D>, HasRows<S>>,
-  target: T extends "labels" ? Labels : T extends "distribution" ? Tensor<Shape, D> : Target<D>,
+  target: T extends "labels"
+    ? Labels
+    : T extends "distribution"
+      ? Tensor<Shape, NoInfer<D>>
+      : Target<NoInfer<D>>,
   ...rest: OptionsArgument<O & LossOptions>
 ) => Tensor<Shape, D>) &
   Op;

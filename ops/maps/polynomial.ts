@@ -106,9 +106,9 @@ export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("sphericalSo
     const w = add(mul(t, t), mul(eps, mul(r, r)));
     const total = sum(w);
     const zeros = equal(total, 0);
-    const p = div(w, total);
+    const p = select(zeros, div(1, n), div(w, total)) as Row;
     return {
-      result: select(zeros, div(1, n), p) as Row,
+      result: p,
       vjp: ([g]) => {
         const mean = sum(mul(g!, p));
         return {

@@ -1,6 +1,7 @@
 // Truncated softmaxes: softmax on a part of the row that the scores choose, exact zeros outside.
 
 import {
+  add,
   and,
   count,
   div,
@@ -53,7 +54,9 @@ export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap("sparseSoftma
   params: { k: { is: "scalar", min: 1, integer: true } },
   program: ({ x, k }) => {
     const e = select(topK(x, stop(k)), exp(centred(x)), 0) as Row;
-    const p = div(e, sum(e));
+    const total = sum(e);
+    // total − total is 0, or NaN for the rows that have no distribution: the mask would hide it.
+    const p = add(div(e, total), sub(total, total));
     return { result: p, vjp: ([g]) => ({ x: mul(p, sub(g!, sum(mul(g!, p)))) }) };
   },
   domain: { x: { min: -3, max: 3 } },

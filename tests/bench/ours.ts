@@ -156,7 +156,7 @@ const rows: Peer["rows"] = {
   "softmax-grad": mapGrad((x) => softmax(x)),
   "sparsemax-grad": mapGrad((x) => sparsemax(x)),
   "entmax15-grad": mapGrad((x) => entmax15(x)),
-  "entmax13-grad": mapGrad((x) => entmax(x, 1.3)),
+  "entmax13-grad": mapGrad((x) => entmax(x, { alpha: 1.3 })),
   "xent-256x1000": crossEntropyGrad(256, 1000),
   "xent-lse-256x1000": logsumexpGrad,
   "xent-64x50000": crossEntropyGrad(64, 50000),
