@@ -129,8 +129,8 @@ export class Formula {
   }
 
   /** The cotangent of every input: by hand where there is a hand, otherwise derived. */
-  adjoints(cotangents: readonly Value[], wanted: readonly Expr[], derivedOnly = false): Value[] {
-    const given = (!derivedOnly && this.byHand?.(cotangents)) || {};
+  adjoints(cotangents: readonly Value[], wanted: readonly Expr[]): Value[] {
+    const given = this.byHand?.(cotangents) ?? {};
     const derived = adjoints(
       this.results,
       cotangents,
