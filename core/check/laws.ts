@@ -1,0 +1,472 @@
+// The laws of probability maps and their losses, each a sentence and a test of any function on given rows.
+// Ops name their laws by string and know nothing of this file. A law says what holds; the rows come from `arbitraries.ts`.
+
+import fc from "fast-check";
+import type { DeviceName } from "../backends/backend.ts";
+import { tensor } from "../create.ts";
+import { dtypes, type FloatDType } from "../dtype.ts";
+import { ArgumentError, showValue } from "../errors.ts";
+import { normal } from "../random.ts";
+import { scope } from "../scope.ts";
+import type { Shape } from "../shape.ts";
+import { vjp } from "../tape.ts";
+import { hostCopy, type Tensor } from "../tensor.ts";
+import { type ScoreKind, scoreRows } from "./arbitraries.ts";
+
+/** A row of numbers, and several of one length. */
+type Numbers = readonly number[];
+type Rows = readonly Numbers[];
+
+/** What laws are about: a map of rows (or a loss that gives a number per row), or an op of two tensors. */
+export type LawFunction = (x: Tensor<Shape, FloatDType>, y: Tensor<Shape, FloatDType>) => Tensor;
+
+/** The names of the laws. */
+export type LawName =
+  | "sumsToOne"
+  | "nonNegative"
+  | "exactZeros"
+  | "oneClassIsOne"
+  | "monotone"
+  | "strictlyMonotone"
+  | "shiftInvariant"
+  | "gradientSumsToZero"
+  | "scaleInvariant"
+  | "gradientOrthogonalToScores"
+  | "permutationEquivariant"
+  | "idempotentOnSimplex"
+  | "jacobianSymmetric"
+  | "positiveSemidefinite"
+  | "nanRow"
+  | "infiniteRow"
+  | "masked"
+  | "commutative";
+
+/** A law: what it says, and how a function is held against it. */
+export interface Law {
+  readonly sentence: string;
+  /** What contradicts the law on these rows (x of shape [rows, classes], f32 or f64), as a sentence; undefined where nothing does. */
+  readonly objection: (
+    f: LawFunction,
+    x: Tensor<Shape, FloatDType>,
+    y: Tensor<Shape, FloatDType>,
+  ) => string | undefined;
+  /** The kinds of rows on which it is to hold, where that is not all for which maps have a value. */
+  readonly kinds?: readonly ScoreKind[];
+  /** Rows that are always tried, besides random ones. */
+  readonly always?: readonly Rows[];
+  /** Laws that follow from it. */
+  readonly implies?: readonly LawName[];
+}
+
+/** Every law by its name. */
+export const laws: { readonly [Name in LawName]: Law } = {
+  sumsToOne: {
+    sentence: "Every row sums to one.",
+    objection: (f, x) =>
+      eachRow(f, x, (p, _, [tolerance]) => {
+        const total = p.reduce((sum, v) => sum + v, 0);
+        return Math.abs(total - 1) <= tolerance ? undefined : `the row sums to ${total}`;
+      }),
+  },
+  nonNegative: {
+    sentence: "No probability and no loss is negative.",
+    objection: (f, x) =>
+      eachRow(f, x, (p, scores, [tolerance]) => {
+        // A probability is exact; a loss, a difference of terms of the size of the scores, is only as good as these.
+        const below = p.length === scores.length && p.length > 1 ? 0 : -tolerance * largest(scores);
+        const at = p.findIndex((v) => !(v >= below));
+        return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
+      }),
+  },
+  exactZeros: {
+    sentence: "Scores far enough below the largest get probability 0 exactly.",
+    always: [8, 9, 40].map((n) => [Array.from({ length: n }, (_, i) => -30 * i)]),
+    kinds: [],
+    objection: (f, x) =>
+      eachRow(f, x, (p) => (p.includes(0) ? undefined : `the smallest entry is ${Math.min(...p)}`)),
+  },
+  oneClassIsOne: {
+    sentence: "A single class has probability 1 exactly, and gradient 0.",
+    always: [0, 1, -3, 7.25, 1e4, -1e4].map((v) => [[v]]),
+    kinds: [],
+    objection: (f, x) =>
+      eachRow(f, x, ([p]) => (p === 1 ? undefined : `the probability is ${p}`)) ??
+      eachRow(gradientOf(f, 1), x, ([dx]) => (dx === 0 ? undefined : `the gradient is ${dx}`)),
+  },
+  monotone: {
+    sentence: "A larger score never has a smaller probability.",
+    objection: (f, x) =>
+      eachRow(f, x, (p, scores, [tolerance]) =>
+        pairwise(scores, (i, j) =>
+          p[i]! >= p[j]! - tolerance * largest(p)
+            ? undefined
+            : `entry ${i} is ${p[i]}, but entry ${j} is ${p[j]}`,
+        ),
+      ),
+  },
+  strictlyMonotone: {
+    sentence: "A larger score has a larger probability.",
+    kinds: ["plain"],
+    implies: ["monotone"],
+    objection: (f, x) =>
+      eachRow(f, x, (p, scores) =>
+        pairwise(scores, (i, j) =>
+          p[i]! > p[j]! ? undefined : `entry ${i} is ${p[i]}, and entry ${j} is ${p[j]}`,
+        ),
+      ),
+  },
+  shiftInvariant: {
+    sentence: "Adding one number to all scores changes nothing.",
+    implies: ["gradientSumsToZero"],
+    objection: (f, x) =>
+      first([1, -0.5, 1024], (shift) => unchanged(f, x, (v) => v + shift, `${shift} is added to the scores`)),
+  },
+  gradientSumsToZero: {
+    sentence: "The gradient of a shift-invariant map sums to zero.",
+    objection: (f, x) =>
+      eachRow(gradientOf(f, 2), x, (dx, _, [, tolerance]) => {
+        const total = dx.reduce((sum, v) => sum + v, 0);
+        return Math.abs(total) <= tolerance * largest(dx) ? undefined : `the gradient sums to ${total}`;
+      }),
+  },
+  scaleInvariant: {
+    sentence: "Multiplying all scores by a positive number changes nothing.",
+    implies: ["gradientOrthogonalToScores"],
+    objection: (f, x) =>
+      first([2, 0.5], (factor) =>
+        unchanged(f, x, (v) => v * factor, `the scores are multiplied by ${factor}`),
+      ),
+  },
+  gradientOrthogonalToScores: {
+    sentence: "The gradient of a scale-invariant map is orthogonal to the scores.",
+    objection: (f, x) =>
+      eachRow(gradientOf(f, 3), x, (dx, scores, [, tolerance]) => {
+        const product = dot(dx, scores);
+        return Math.abs(product) <= tolerance * largest(scores) * largest(dx)
+          ? undefined
+          : `their product is ${product}`;
+      }),
+  },
+  permutationEquivariant: {
+    sentence: "Scores in another order give the same probabilities in that order.",
+    objection: (f, x) => {
+      const rows = rowsOf(x);
+      const orders = [rows[0]!.map((_, i) => i).reverse(), rows[0]!.map((_, i) => (i + 1) % rows[0]!.length)];
+      const before = rowsOf(f(x, x));
+      return first(orders, (order) =>
+        eachRow(
+          f,
+          like(
+            x,
+            rows.map((row) => order.map((i) => row[i]!)),
+          ),
+          (p, _, [tolerance], r) =>
+            differs(
+              p,
+              order.map((i) => before[r]![i]!),
+              tolerance,
+              `in the order ${order.join(", ")}`,
+            ),
+        ),
+      );
+    },
+  },
+  idempotentOnSimplex: {
+    sentence: "A row that is a distribution already stays as it is.",
+    kinds: ["edge"],
+    objection: (f, x) => {
+      const p = f(x, x) as Tensor<Shape, FloatDType>;
+      const before = rowsOf(p);
+      return eachRow(f, p, (again, _, [tolerance], r) =>
+        differs(again, before[r]!, tolerance, "applied again"),
+      );
+    },
+  },
+  jacobianSymmetric: {
+    sentence: "The Jacobian is symmetric: the map is the gradient of a convex function.",
+    objection: (f, x) => {
+      const g = rowsOf(cotangentLike(x, 4));
+      const h = rowsOf(cotangentLike(x, 5));
+      const toG = rowsOf(gradientOf(f, 4)(x, x));
+      return eachRow(gradientOf(f, 5), x, (toH, _, [, tolerance], r) => {
+        const [one, other] = [dot(h[r]!, toG[r]!), dot(g[r]!, toH)];
+        return Math.abs(one - other) <= tolerance * largest([...toG[r]!, ...toH])
+          ? undefined
+          : `⟨h, J g⟩ is ${one}, but ⟨g, J h⟩ is ${other}`;
+      });
+    },
+  },
+  positiveSemidefinite: {
+    sentence: "The Jacobian is positive semidefinite: probabilities follow the scores.",
+    objection: (f, x) => {
+      const g = rowsOf(cotangentLike(x, 6));
+      return eachRow(gradientOf(f, 6), x, (dx, _, [, tolerance], r) => {
+        const product = dot(g[r]!, dx);
+        return product >= -tolerance * largest(dx) ? undefined : `⟨g, J g⟩ is ${product}`;
+      });
+    },
+  },
+  nanRow: {
+    sentence: "A NaN anywhere makes its row and the gradient of its row NaN, and leaves other rows alone.",
+    // Every place of every length up to 40: whole vectors, and tails of all sizes.
+    always: Array.from({ length: 40 }, (_, n) => [
+      Array.from({ length: n + 1 }, (_, i) => ((i * 7) % 11) / 4 - 1),
+    ]),
+    kinds: [],
+    implies: ["infiniteRow"],
+    objection: (f, x) =>
+      first(rowsOf(x), (row) => {
+        // One row for each place of the NaN, and one without.
+        const poisoned = like(x, [...row.map((_, at) => row.with(at, Number.NaN)), row]);
+        const spoilt =
+          (what: string) =>
+          (p: Numbers, _: Numbers, __: readonly number[], r: number): string | undefined => {
+            const at = p.findIndex((v) => Number.isNaN(v) !== r < row.length);
+            if (at < 0) return undefined;
+            return r < row.length
+              ? `with NaN at ${r} of ${row.length}, entry ${at} of the ${what} is ${p[at]}`
+              : `NaN leaks into the ${what} of another row`;
+          };
+        return eachRow(f, poisoned, spoilt("row")) ?? eachRow(gradientOf(f, 7), poisoned, spoilt("gradient"));
+      }),
+  },
+  infiniteRow: {
+    sentence: "A row that holds +∞, or is −∞ throughout, is NaN.",
+    kinds: ["infinite"],
+    objection: (f, x) =>
+      eachRow(f, x, (p, scores) => {
+        const undefinedRow =
+          scores.includes(Number.POSITIVE_INFINITY) || scores.every((v) => v === Number.NEGATIVE_INFINITY);
+        const at = p.findIndex((v) => Number.isNaN(v) !== undefinedRow);
+        return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
+      }),
+  },
+  masked: {
+    sentence:
+      "A score of −∞ is masked: its probability and gradient are 0, and the others are as if it were not there.",
+    kinds: ["masked"],
+    objection: (f, x) =>
+      first(rowsOf(x), (row) => {
+        const kept = row.flatMap((v, i) => (v === Number.NEGATIVE_INFINITY ? [] : [i]));
+        const alone = like(x, [kept.map((i) => row[i]!)]);
+        const spread = (p: Numbers): number[] =>
+          row.map((_, i) => (kept.includes(i) ? p[kept.indexOf(i)]! : 0));
+        const all = like(x, [row]);
+        const zeros = (values: Numbers, what: string): string | undefined => {
+          const at = row.findIndex((v, i) => v === Number.NEGATIVE_INFINITY && values[i] !== 0);
+          return at < 0 ? undefined : `the ${what} of the masked entry ${at} is ${values[at]}`;
+        };
+        const expected = spread(rowsOf(f(alone, alone))[0]!);
+        return (
+          eachRow(
+            f,
+            all,
+            (p, _, [tolerance]) =>
+              zeros(p, "probability") ?? differs(p, expected, tolerance, "beside masked entries"),
+          ) ??
+          eachRow(
+            gradientOf(f, 8),
+            all,
+            (dx) => zeros(dx, "gradient") ?? (dx.some(Number.isNaN) ? "the gradient holds NaN" : undefined),
+          )
+        );
+      }),
+  },
+  commutative: {
+    sentence: "The order of the two arguments does not matter.",
+    objection: (f, x, y) => {
+      const swapped = rowsOf(f(y, x));
+      return first(rowsOf(f(x, y)), (row, r) => differs(row, swapped[r]!, 0, "with the arguments exchanged"));
+    },
+  },
+};
+
+/** What every map onto the probability simplex fulfils. */
+export const simplexLaws: readonly LawName[] = [
+  "sumsToOne",
+  "nonNegative",
+  "permutationEquivariant",
+  "nanRow",
+  "oneClassIsOne",
+];
+
+/** How laws are checked. */
+export interface LawOptions {
+  /** f64 when not said. */
+  readonly dtype?: FloatDType;
+  /** The current device when not said. */
+  readonly device?: DeviceName;
+  /** Random inputs for each law; 50 when not said. */
+  readonly runs?: number;
+  /** Chooses the random inputs; 0 when not said. */
+  readonly seed?: number;
+  /** Kinds of rows that the function has no value for, such as "masked". */
+  readonly without?: readonly ScoreKind[];
+}
+
+/**
+ * Holds a function against laws, those that follow from them included: on the rows that each law names and on random ones.
+ * Throws on the first that is broken, with its sentence and the smallest rows found that break it; ArgumentError for a law that there is not.
+ *
+ * @example
+ * import { checkLaws, simplexLaws } from "simplexgrad/check";
+ * import { sparsemax } from "simplexgrad/ops";
+ *
+ * checkLaws(sparsemax, [...simplexLaws, "shiftInvariant", "exactZeros"]);
+ */
+export function checkLaws(f: LawFunction, names: readonly string[], options: LawOptions = {}): void {
+  const { dtype = "f64", device, runs = 50, seed = 0, without = [] } = options;
+  if (typeof f !== "function")
+    throw new ArgumentError("checkLaws", `${showValue(f)} is not a function`, "give a function of tensors");
+  const how = { dtype, ...(device ? { device } : {}) };
+  const fail = (law: Law, objection: string | undefined): void => {
+    if (objection !== undefined) throw new Error(`${law.sentence} But ${objection}.`);
+  };
+  const usual = (["plain", "ties", "offset", "spread", "edge", "masked"] as const).filter(
+    (kind) => !without.includes(kind),
+  );
+  for (const law of withConsequences(names)) {
+    if (law === laws.commutative) {
+      const pair = fc.array(fc.double({ noDefaultInfinity: true, noNaN: true, min: -1e3, max: 1e3 }), {
+        minLength: 1,
+        maxLength: 9,
+      });
+      const property = fc.property(pair, (values) => {
+        const x = tensor([values], how) as Tensor<Shape, FloatDType>;
+        const y = tensor([values.toReversed()], how) as Tensor<Shape, FloatDType>;
+        fail(
+          law,
+          scope(() => law.objection(f, x, y)),
+        );
+      });
+      fc.assert(property, { numRuns: runs, seed, includeErrorInReport: true });
+      continue;
+    }
+    const holds = (rows: Rows): void =>
+      scope(() => {
+        const x = tensor(rows, how) as Tensor<Shape, FloatDType>;
+        fail(law, law.objection(f, x, x));
+      });
+    for (const rows of law.always ?? []) holds(rows);
+    const kinds = (law.kinds ?? usual).filter((kind) => !without.includes(kind));
+    if (kinds.length > 0)
+      fc.assert(fc.property(scoreRows({ kinds }), holds), {
+        numRuns: runs,
+        seed,
+        includeErrorInReport: true,
+      });
+  }
+}
+
+/** The laws of these names and those that follow, each once. */
+function withConsequences(names: readonly string[]): Set<Law> {
+  const found = new Set<Law>();
+  const visit = (name: string): void => {
+    const law = (laws as { readonly [name: string]: Law })[name];
+    if (!law || !Object.hasOwn(laws, name))
+      throw new ArgumentError(
+        "checkLaws",
+        `there is no law ${showValue(name)}`,
+        `the laws are ${Object.keys(laws).join(", ")}`,
+      );
+    if (found.has(law)) return;
+    found.add(law);
+    law.implies?.forEach(visit);
+  };
+  names.forEach(visit);
+  return found;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Rows of tensors
+
+/** The entries along the last axis; a number per row counts as a row of one where `perRow`. */
+function rowsOf(t: Tensor): number[][] {
+  const data = Array.from(hostCopy(t));
+  const n = t.rank < 2 ? 1 : t.shape.at(-1)!;
+  return Array.from({ length: data.length / n }, (_, r) => data.slice(r * n, (r + 1) * n));
+}
+
+/** Rows as a tensor of the element type and device of another. */
+const like = (t: Tensor<Shape, FloatDType>, rows: Rows): Tensor<Shape, FloatDType> =>
+  tensor(rows, { dtype: t.dtype, device: t.device }) as Tensor<Shape, FloatDType>;
+
+/** The first objection that any row of f(x) gives rise to. */
+function eachRow(
+  f: LawFunction,
+  x: Tensor<Shape, FloatDType>,
+  objection: (
+    result: number[],
+    scores: number[],
+    tolerance: readonly [value: number, gradient: number],
+    row: number,
+  ) => string | undefined,
+): string | undefined {
+  const scores = rowsOf(x);
+  const { tolerance } = dtypes[x.dtype];
+  return first(rowsOf(f(x, x)), (row, r) => objection(row, scores[r]!, tolerance, r));
+}
+
+function first<T>(
+  items: readonly T[],
+  objection: (item: T, i: number) => string | undefined,
+): string | undefined {
+  for (const [i, item] of items.entries()) {
+    const found = objection(item, i);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The same cotangents for every law that asks for a seed: random, never ones, which rows that sum to one would hide behind. */
+const cotangentLike = (t: Tensor, seed: number): Tensor =>
+  normal(t.shape, { seed, dtype: t.dtype as FloatDType, device: t.device });
+
+/** The pullback of random cotangents. */
+const gradientOf =
+  (f: LawFunction, seed: number): LawFunction =>
+  (x) => {
+    const { value, pullback } = vjp((x: Tensor<Shape, FloatDType>) => f(x, x), x);
+    return pullback(cotangentLike(value, seed))[0];
+  };
+
+/** An objection where f gives something else after the scores have changed. */
+function unchanged(
+  f: LawFunction,
+  x: Tensor<Shape, FloatDType>,
+  change: (v: number) => number,
+  how: string,
+): string | undefined {
+  const before = rowsOf(f(x, x));
+  return eachRow(
+    f,
+    like(
+      x,
+      rowsOf(x).map((row) => row.map(change)),
+    ),
+    (after, _, [tolerance], r) => differs(after, before[r]!, tolerance, `when ${how}`),
+  );
+}
+
+/** An objection where two rows differ by more than the tolerance, relative to their largest entry. */
+function differs(found: Numbers, wanted: Numbers, tolerance: number, when: string): string | undefined {
+  const allowed = tolerance * largest(wanted);
+  const at = found.findIndex((v, i) => !(Object.is(v, wanted[i]) || Math.abs(v - wanted[i]!) <= allowed));
+  return at < 0 ? undefined : `entry ${at} is ${found[at]} instead of ${wanted[at]} ${when}`;
+}
+
+/** An objection for a pair of entries of which the first has the larger score. */
+function pairwise(
+  scores: Numbers,
+  objection: (larger: number, smaller: number) => string | undefined,
+): string | undefined {
+  return first(scores, (a, i) => first(scores, (b, j) => (a > b ? objection(i, j) : undefined)));
+}
+
+/** The size of the largest finite entry, at least 1. */
+const largest = (row: Numbers): number =>
+  row.reduce((m, v) => (Number.isFinite(v) ? Math.max(m, Math.abs(v)) : m), 1);
+
+/** Entries that are 0 or infinite add nothing. */
+const dot = (a: Numbers, b: Numbers): number =>
+  a.reduce((sum, v, i) => (v === 0 || !Number.isFinite(b[i]!) ? sum : sum + v * b[i]!), 0);
