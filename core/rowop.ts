@@ -73,8 +73,8 @@ export type Param =
   | { readonly is: "row"; readonly stored?: "float" | "bool"; readonly optional?: boolean }
   /** One value per class, shared by all rows: class weights. */
   | { readonly is: "classes"; readonly optional?: boolean }
-  /** One class index per row, as an i32 tensor or an array of integers. `ignore` names the scalar that marks rows to leave out. */
-  | { readonly is: "label"; readonly ignore?: string }
+  /** One class index per row, as an i32 tensor or an array of integers; the option `ignoreIndex` marks rows to leave out. */
+  | { readonly is: "label" }
   /** A number or word that chooses the formula itself: the order of a Taylor polynomial. `check` says what is wrong with it. */
   | {
       readonly is: "static";
@@ -222,11 +222,10 @@ export class RowOp {
       checkNumber(this.name, key, value, param);
       return [value, 0];
     }
-    if (param.is === "label")
-      return [
-        this.labels(key, param.ignore === undefined ? undefined : given[param.ignore], value, x, outer, n),
-        1,
-      ];
+    if (param.is === "label") {
+      const ignored = given.ignoreIndex ?? IGNORED;
+      return [this.labels(key, ignored, value, x, outer, n), 1];
+    }
     checkTensor(place, value);
     const wanted = param.is === "row" && param.stored === "bool" ? "bool" : x.dtype;
     if (value.dtype !== wanted)
@@ -647,7 +646,7 @@ export function rowLoss<
   const labels = options.against === "labels";
   const op = new RowOp(name, {
     params: {
-      ...(labels ? { target: { is: "label", ignore: "ignoreIndex" } } : { target: { is: "row" } }),
+      ...(labels ? { target: { is: "label" } } : { target: { is: "row" } }),
       ...options.params,
       ...(labels ? { ignoreIndex: { is: "scalar", default: IGNORED, integer: true } } : {}),
     },
