@@ -2,13 +2,13 @@
 // Rules are written in ops, so an outer tape records them: higher orders need nothing else. Knows no op but addition.
 
 import { onesLike, zerosLike } from "./create.ts";
-import { isFloat } from "./dtype.ts";
+import { type DType, isFloat } from "./dtype.ts";
 import { ArgumentError, DTypeError, GradientError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display } from "./inspect.ts";
 import { addTensors } from "./map.ts";
 import { Parameter } from "./parameter.ts";
 import { drop, eachTensor, hand, isRecord, passingOn, Scope, scope } from "./scope.ts";
-import { sameShape } from "./shape.ts";
+import { type Shape, sameShape } from "./shape.ts";
 import { Tensor, viewOf } from "./tensor.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -599,7 +599,7 @@ export function grad<A extends readonly unknown[], const N extends number | read
  * @example
  * const { value, gradients } = valueAndGrad(() => crossEntropy(model.forward(x), y), model.parameters());
  */
-export function valueAndGrad<P extends readonly Parameter[]>(
+export function valueAndGrad<P extends readonly Parameter<Shape, DType>[]>(
   f: () => Tensor,
   parameters: P,
 ): { value: Tensor; gradients: { -readonly [K in keyof P]: Gradient<P[K]> | undefined } };

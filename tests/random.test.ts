@@ -1,5 +1,6 @@
 // Random numbers: the published words of Threefry, one stream on every device, and distributions that are what they say.
 import { describe, expect, test } from "vitest";
+import type { DeviceName } from "../core/backends/backend.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError } from "../core/errors.ts";
 import {
   bernoulli,
@@ -63,7 +64,7 @@ describe.each(["js", "wasm"] as const)("on %s", (device) => {
   });
 
   test("every draw is the same as on the other device", () => {
-    const other = device === "js" ? "wasm" : "js";
+    const other: DeviceName = device === "js" ? "wasm" : "js";
     for (const dtype of ["f32", "f64"] as const) {
       const draws = [device, other].map((device) => [
         normal([7], { seed: 1, dtype, device }).toArray(),
