@@ -11,6 +11,7 @@ import { tensor, zeros } from "../core/create.ts";
 import { ShapeError } from "../core/errors.ts";
 import type { Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { Linear, Sequential } from "../nn/index.ts";
 import { add, mul, relu } from "../ops/elementwise.ts";
 import { logsumexp, softmax, sparsemax } from "../ops/maps/index.ts";
 import { matmul } from "../ops/matmul.ts";
@@ -54,6 +55,14 @@ describe("sizes that agree pass, and the result has the sizes of the rule", () =
     expectTypeOf(softmax(x)).toEqualTypeOf<Tensor<[4, 3], "f32">>();
     expectTypeOf(sparsemax(named)).toEqualTypeOf<Tensor<["batch", 3], "f32">>();
     expectTypeOf(relu(sparsemax(x))).toEqualTypeOf<Tensor<[4, 3], "f32">>();
+  });
+
+  test("in layers", () => {
+    const model = new Sequential(new Linear(3, 8), relu, new Linear(8, 2));
+    expectTypeOf(new Linear(3, 8).forward(x)).toEqualTypeOf<Tensor<[4, 8], "f32">>();
+    expectTypeOf(model.forward(x)).toEqualTypeOf<Tensor<[4, 2], "f32">>();
+    expectTypeOf(model.forward(named)).toEqualTypeOf<Tensor<["batch", 2], "f32">>();
+    expectTypeOf(new Linear(size, 2).forward(x)).toEqualTypeOf<Tensor<[4, 2], "f32">>();
   });
 
   test("and a tensor of any shape is accepted everywhere, and expected back into sizes", () => {
@@ -105,6 +114,16 @@ describe("sizes that differ are refused by the compiler and by the run", () => {
     expect(() => sparsemax(sum(x))).toThrow(ShapeError);
   });
 
+  test("in layers", () => {
+    const [wide, narrow] = [new Linear(3, 8), new Linear(5, 2)];
+    // @ts-expect-error 8 features meet a layer of 5
+    expect(() => narrow.forward(wide.forward(x))).toThrow(ShapeError);
+    // @ts-expect-error 8 features meet a layer of 5
+    expect(() => new Sequential(wide, relu, narrow).forward(x)).toThrow(ShapeError);
+    // @ts-expect-error 3 features meet a layer of 5
+    expect(() => new Sequential(narrow, relu).forward(x)).toThrow(ShapeError);
+  });
+
   test("and in what a variable is said to hold", () => {
     // @ts-expect-error the product is [4, 2]
     const wrong: Tensor<[4, 5], "f32"> = matmul(x, zeros([3, 2]));
@@ -135,6 +154,14 @@ test("the compiler's complaint reads like a sentence", { timeout: 60_000 }, () =
       "sparsemax(tensor(1));",
       `'Tensor<[], "f32">' is not assignable to parameter of type 'Mismatch<"a scalar has no last axis", []>'`,
     ],
+    [
+      "new Linear(100, 10).forward(zeros([32, 128]));",
+      `'Tensor<[32, 128], "f32">' is not assignable to parameter of type 'Mismatch<"matmul: inner sizes differ", [128, 100]>'`,
+    ],
+    [
+      "new Sequential(new Linear(784, 128), new Linear(100, 10));",
+      `'Mismatch<"Sequential: the layer before gives another number of features than this one takes", [128, 100]>'`,
+    ],
   ];
   try {
     const from = (path: string): string => JSON.stringify(join(root, path));
@@ -142,6 +169,7 @@ test("the compiler's complaint reads like a sentence", { timeout: 60_000 }, () =
       `import { tensor, zeros } from ${from("core/create.ts")};`,
       `import { add } from ${from("ops/elementwise.ts")};`,
       `import { sparsemax } from ${from("ops/maps/index.ts")};`,
+      `import { Linear, Sequential } from ${from("nn/index.ts")};`,
       `import { matmul } from ${from("ops/matmul.ts")};`,
       `import { sum } from ${from("ops/reduce.ts")};`,
       ...complaints.map(([code]) => code),
