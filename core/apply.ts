@@ -4,7 +4,6 @@
 import type { Backend, RowOperand, Storage } from "./backends/backend.ts";
 import type { DType, FloatDType } from "./dtype.ts";
 import type { Formula, Gradient, Runnable } from "./formula.ts";
-import type { Kind } from "./row/expr.ts";
 import { sameShape } from "./shape.ts";
 import { record, type TapeRecord, trackedBits } from "./tape.ts";
 import { contiguous, isContiguous, newTensor, type Tensor } from "./tensor.ts";
@@ -72,85 +71,103 @@ export function apply(
   if (bits === 0) return run(formula.runnable, operands, layout.strides, layout, backend, float, shapes);
   const gradient = formula.gradient(bits);
   const made = run(gradient.forward, operands, layout.strides, layout, backend, float, shapes);
-  const saved = made.splice(shapes.length);
+  const saved = made.length > shapes.length ? made.splice(shapes.length) : NONE;
   const application: Application = { formula, operands, layout, float, gradient, saved };
-  const tensors = operands.filter((t) => typeof t !== "number");
+  const tensors: Tensor[] = [];
+  for (let i = 0; i < operands.length; i++) {
+    const t = operands[i]!;
+    if (typeof t !== "number") tensors.push(t);
+  }
   record({ name: formula.name, vjp: formulaVjp }, tensors, made, application);
   return made;
 }
 
-/** The rule of every formula: its gradient, from saved values where that is possible, recorded where an outer tape looks on. */
-export function formulaVjp(
-  found: readonly (Tensor | undefined)[],
-  record: TapeRecord,
-): (Tensor | undefined)[] {
-  const { formula, operands, layout, float, gradient, saved } = record.saved as Application;
+const NONE: readonly Tensor[] = /* @__PURE__ */ Object.freeze([]);
+
+/**
+ * The rule of every formula: its gradient, from saved values where that is possible, recorded where an outer tape looks on.
+ * Loops without closures: this runs for every op of every step.
+ */
+function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeRecord): (Tensor | undefined)[] {
+  const application = record.saved as Application;
+  const { formula, operands, layout, gradient } = application;
+  const { inputs, kinds } = formula;
+  const { parts } = gradient;
   const { rows, n } = layout;
-  const { backend } = record.outputs[0]!;
-  const spread = (kind: Kind): number => (kind === "row" ? n : 1);
 
-  const cotangents = found.map((g, k) => {
-    if (g) return isContiguous(g) ? g : contiguous(g);
-    // A result that the loss does not depend on.
-    return formula.kinds[k] === "scalar" ? 0 : zeros(record.outputs[k]!);
-  });
-
-  // What each wanted operand receives as it comes: in its own shape where it has a value per row, else to be summed.
-  const wanted = operands.flatMap((t, i) =>
-    gradient.bits & (1 << i) ? [{ t: t as Tensor, kind: formula.inputs[i]!.kind }] : [],
-  );
-  const fits = wanted.map(({ t, kind }) => t.size === rows * (kind === "row" ? n : 1));
-  const shapes: (readonly number[])[] = [];
-  gradient.parts.forEach((part, i) => {
-    if (part.how === "computed")
-      shapes.push(fits[i] ? wanted[i]!.t.shape : wanted[i]!.kind === "row" ? [rows, n] : [rows]);
-  });
-
-  let computed: Tensor[] = [];
-  if (shapes.length > 0) {
-    if (trackedBits(operands) !== 0 || trackedBits(cotangents) !== 0) {
-      const strides = [...layout.strides, ...formula.kinds.map(spread)];
-      computed = apply(
-        gradient.pure,
-        [...operands, ...cotangents],
-        { rows, n, strides },
-        backend,
-        float,
-        shapes,
-      );
-    } else {
-      const given = new Array<Tensor | number>(gradient.sources.length);
-      const strides = new Array<number>(gradient.sources.length);
-      gradient.sources.forEach(({ from, at }, i) => {
-        given[i] = (
-          from === "input"
-            ? operands
-            : from === "cotangent"
-              ? cotangents
-              : from === "result"
-                ? record.outputs
-                : saved
-        )[at]!;
-        strides[i] =
-          from === "input" ? layout.strides[at]! : from === "saved" ? 1 : spread(formula.kinds[at]!);
-      });
-      computed = run(gradient.backward, given, strides, layout, backend, float, shapes);
-    }
+  const cotangents = new Array<Tensor | number>(found.length);
+  for (let k = 0; k < found.length; k++) {
+    const g = found[k];
+    // A result that the loss does not depend on has cotangent zero.
+    if (g === undefined) cotangents[k] = kinds[k] === "scalar" ? 0 : zeros(record.outputs[k]!);
+    else cotangents[k] = isContiguous(g) ? g : contiguous(g);
   }
 
-  const received = gradient.parts.map((part, i) => {
-    const { t, kind } = wanted[i]!;
-    if (part.how === "zero") return zeros(t);
-    const g = part.how === "computed" ? computed[part.at]! : (cotangents[part.at] as Tensor);
-    if (fits[i]) return sameShape(g.shape, t.shape) ? g : reshape(g, t.shape);
-    // Every row read the same operand: it receives the sum over rows.
-    const perRow = reshape(g, kind === "row" ? [rows, n] : [rows, 1]);
-    return reshape(sumTo(perRow, kind === "row" ? [1, n] : [1, 1]), t.shape);
-  });
-  let next = 0;
-  return operands.flatMap((t, i) =>
-    typeof t === "number" ? [] : [gradient.bits & (1 << i) ? received[next++] : undefined],
-  );
+  // An operand with a value of its own for every row receives its cotangent in its own shape; a shared one, to be summed.
+  const shapes: (readonly number[])[] = [];
+  for (let i = 0; i < operands.length; i++) {
+    if (parts[i]?.how !== "computed") continue;
+    const t = operands[i] as Tensor;
+    const row = inputs[i]!.kind === "row";
+    shapes.push(t.size === (row ? rows * n : rows) ? t.shape : row ? [rows, n] : [rows]);
+  }
+  const computed = shapes.length > 0 ? backward(application, cotangents, record.outputs, shapes) : NONE;
+
+  const passed: (Tensor | undefined)[] = [];
+  for (let i = 0; i < operands.length; i++) {
+    const t = operands[i]!;
+    if (typeof t === "number") continue;
+    const part = parts[i];
+    if (part === undefined) passed.push(undefined);
+    else if (part.how === "zero") passed.push(zeros(t));
+    else {
+      const g = part.how === "computed" ? computed[part.at]! : (cotangents[part.at] as Tensor);
+      passed.push(sameShape(g.shape, t.shape) ? g : fitted(g, t, rows, inputs[i]!.kind === "row" ? n : 1));
+    }
+  }
+  return passed;
+}
+
+/** What the backward program computes, from saved values; or from inputs and cotangents alone if a tape records it. */
+function backward(
+  { formula, operands, layout, float, gradient, saved }: Application,
+  cotangents: readonly (Tensor | number)[],
+  outputs: readonly Tensor[],
+  shapes: readonly (readonly number[])[],
+): readonly Tensor[] {
+  const { n } = layout;
+  const { backend } = outputs[0]!;
+  const { kinds } = formula;
+  if (trackedBits(operands) !== 0 || trackedBits(cotangents) !== 0) {
+    const strides = [
+      ...layout.strides.slice(0, operands.length),
+      ...kinds.map((kind) => (kind === "row" ? n : 1)),
+    ];
+    return apply(gradient.pure, [...operands, ...cotangents], { ...layout, strides }, backend, float, shapes);
+  }
+  const { sources } = gradient;
+  const given = new Array<Tensor | number>(sources.length);
+  const strides = new Array<number>(sources.length);
+  for (let i = 0; i < sources.length; i++) {
+    const { from, at } = sources[i]!;
+    if (from === "input") {
+      given[i] = operands[at]!;
+      strides[i] = layout.strides[at]!;
+    } else if (from === "saved") {
+      given[i] = saved[at]!;
+      strides[i] = 1;
+    } else {
+      given[i] = (from === "cotangent" ? cotangents : outputs)[at]!;
+      strides[i] = kinds[at] === "row" ? n : 1;
+    }
+  }
+  return run(gradient.backward, given, strides, layout, backend, float, shapes);
+}
+
+/** A cotangent in the shape of the operand: the sum over rows where all rows read the same one. */
+function fitted(g: Tensor, t: Tensor, rows: number, width: number): Tensor {
+  if (g.size === t.size) return reshape(g, t.shape);
+  return reshape(sumTo(reshape(g, [rows, width]), [1, width]), t.shape);
 }
 
 function zeros(like: Tensor): Tensor {

@@ -45,8 +45,8 @@ export type Part =
 export interface Gradient {
   /** The inputs that it is with respect to, as bits. */
   readonly bits: number;
-  /** For each wanted input, in order. */
-  readonly parts: readonly Part[];
+  /** For each input; undefined where it is not wanted. */
+  readonly parts: readonly (Part | undefined)[];
   /** Forward and the scalars that the backward program wants to find saved (after the formula's own results). */
   readonly forward: Runnable;
   /** The backward program that reads results and saved scalars, with the origin of its operands. */
@@ -194,7 +194,7 @@ export class Formula {
       return undefined;
     };
     const settled = substitute(all.slice(count), place) as Value[];
-    const parts: Part[] = [];
+    const parts = new Array<Part | undefined>(this.inputs.length).fill(undefined);
     const computed: Value[] = [];
     const pure: Value[] = [];
     const kinds: Kind[] = [];
@@ -202,11 +202,12 @@ export class Formula {
     const hidden = this.nanRows ? [...placeholders.values()].map((p) => p.node) : [];
     settled.forEach((e, i) => {
       const input = wanted[i]!;
+      const slot = this.inputs.indexOf(input);
       const at = cotangents.indexOf(e as (typeof cotangents)[number]);
-      if (constantOf(e) === 0 && !this.nanRows) parts.push({ how: "zero" });
-      else if (at >= 0 && e.kind === input.kind && !this.nanRows) parts.push({ how: "cotangent", at });
+      if (constantOf(e) === 0 && !this.nanRows) parts[slot] = { how: "zero" };
+      else if (at >= 0 && e.kind === input.kind && !this.nanRows) parts[slot] = { how: "cotangent", at };
       else {
-        parts.push({ how: "computed", at: computed.length });
+        parts[slot] = { how: "computed", at: computed.length };
         const hides = this.nanRows && !carriesNaN(e, hidden);
         computed.push(hides ? add(e, poison(place(results[first]!) ?? results[first]!)) : e);
         pure.push(hides ? add(found[i]!, poison(this.results[first]!)) : found[i]!);

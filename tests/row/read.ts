@@ -73,12 +73,9 @@ export function derived(
   const computed = gradient.backward.program.results.length > 0 ? read(gradient.backward, operands, n) : [];
   const pure = computed.length > 0 ? read(gradient.pure.runnable, [...inputs, ...cotangents], n) : [];
   const part = (results: readonly number[][]): number[][] =>
-    gradient.parts.map((p, i) =>
-      p.how === "zero"
-        ? inputs[i]!.map(() => 0)
-        : p.how === "cotangent"
-          ? [...cotangents[p.at]!]
-          : results[p.at]!,
-    );
+    gradient.parts.map((p, i) => {
+      if (p?.how === "computed") return results[p.at]!;
+      return p?.how === "cotangent" ? [...cotangents[p.at]!] : inputs[i]!.map(() => 0);
+    });
   return { saved: part(computed), pure: part(pure) };
 }
