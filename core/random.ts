@@ -1,58 +1,19 @@
-// Random numbers from keys: Threefry-2x32 with 20 rounds (Salmon et al. 2011), a function of a key and a counter, with no state.
+// Random tensors from keys; the stream behind them is `threefry.ts`.
 // The same words on every device; floats derived by logarithms and cosines are drawn on the host, so they are the same too.
 
-import { unitDouble, unitFloat } from "./backends/js/kernels.ts";
 import { type CreateOptions, destination, fromHost } from "./create.ts";
 import { type DType, dtypes, type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, showValue } from "./errors.ts";
 import { checkShape, type Plain, sizeOf } from "./shape.ts";
 import { newTensor, type Tensor } from "./tensor.ts";
+import { type Key, randomWords, threefry, unitDouble, unitFloat } from "./threefry.ts";
 
-/** 64 bits from which a stream of random numbers follows. Using a key twice gives the same numbers twice: `split` it. */
-export type Key = readonly [number, number];
+export { type Key, randomWords, threefry } from "./threefry.ts";
 
 /** Where the randomness comes from: a key, or a seed that stands for `randomKey(seed)`. */
 export interface RandomOptions<D extends DType = DType> extends CreateOptions<D> {
   readonly key?: Key;
   readonly seed?: number;
-}
-
-/** Encrypts a counter of two words under a key into two random words, written at `at`. */
-export function threefry(key: Key, first: number, second: number, out: Uint32Array, at: number): void {
-  let [k0, k1] = key;
-  let k2 = k0 ^ k1 ^ 0x1bd11bda;
-  let x = (first + k0) | 0;
-  let y = (second + k1) | 0;
-  for (let turn = 1; turn <= 5; turn++) {
-    const [a, b, c, d] = turn & 1 ? odd : even;
-    x = (x + y) | 0;
-    y = ((y << a) | (y >>> (32 - a))) ^ x;
-    x = (x + y) | 0;
-    y = ((y << b) | (y >>> (32 - b))) ^ x;
-    x = (x + y) | 0;
-    y = ((y << c) | (y >>> (32 - c))) ^ x;
-    x = (x + y) | 0;
-    y = ((y << d) | (y >>> (32 - d))) ^ x;
-    const used = k0;
-    k0 = k1;
-    k1 = k2;
-    k2 = used;
-    x = (x + k0) | 0;
-    y = (y + k1 + turn) | 0;
-  }
-  out[at] = x;
-  out[at + 1] = y;
-}
-
-/** Rotations of four rounds, in turn. */
-const odd = [13, 15, 26, 6] as const;
-const even = [17, 29, 16, 24] as const;
-
-/** The first `count` words of a key's stream: block b encrypts the counter (b, 0) and gives words 2b and 2b + 1. */
-export function randomWords(key: Key, count: number): Uint32Array {
-  const words = new Uint32Array(count + (count & 1));
-  for (let at = 0; at < count; at += 2) threefry(key, at / 2, 0, words, at);
-  return words.subarray(0, count);
 }
 
 /** The key that a seed stands for: a natural number below 2⁵³. */

@@ -2,8 +2,8 @@
 // Sums are compensated, so that these can serve as the oracle. Nothing here allocates device memory.
 
 import { type DType, isFloat, type TypedArray } from "../../dtype.ts";
-import { randomWords } from "../../random.ts";
 import { sizeOf } from "../../shape.ts";
+import { randomWords, unitDouble, unitFloat } from "../../threefry.ts";
 import type { MatrixOperand, View } from "../backend.ts";
 
 /** out[b] = a[b] · b[b]; sums in doubles, from the first to the last. */
@@ -202,8 +202,3 @@ export function random(
     for (let i = 0; i < size; i++)
       out[i] = dtype === "f32" ? unitFloat(words[i]!) : unitDouble(words[2 * i]!, words[2 * i + 1]!);
 }
-
-/** The high 24 bits of a word as a float in [0, 1). */
-export const unitFloat = (word: number): number => (word >>> 8) * 2 ** -24;
-/** The high 53 bits of two words as a double in [0, 1). */
-export const unitDouble = (high: number, low: number): number => (high * 2 ** 21 + (low >>> 11)) * 2 ** -53;
