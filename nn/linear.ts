@@ -1,0 +1,97 @@
+// The linear layer: x·Wᵀ + b.
+
+import type { CreateOptions } from "../core/create.ts";
+import type { FloatDType } from "../core/dtype.ts";
+import { ArgumentError, ShapeError, showShape, showValue } from "../core/errors.ts";
+import { checkOptions } from "../core/op.ts";
+import { Parameter } from "../core/parameter.ts";
+import { type Key, split, uniform } from "../core/random.ts";
+import { scope } from "../core/scope.ts";
+import type { Checked, Matmul, Result, Shape } from "../core/shape.ts";
+import { checkTensor, type Tensor } from "../core/tensor.ts";
+import { add } from "../ops/elementwise.ts";
+import { matmul } from "../ops/matmul.ts";
+import { type LayerRandomness, layerKey } from "./init.ts";
+import { Module } from "./module.ts";
+
+export interface LinearOptions<D extends FloatDType = FloatDType> extends LayerRandomness, CreateOptions<D> {
+  /** Whether b is there (default true). */
+  readonly bias?: boolean;
+}
+
+/**
+ * x·Wᵀ + b for rows of `In` features, giving rows of `Out`: [..., In] → [..., Out]. W is stored as [Out, In] and drawn, like b,
+ * uniformly within ±1/√In, as in PyTorch.
+ *
+ * Nothing is random that was not asked for: the weights follow from the sizes and a seed, which is 0 where none is given. So a
+ * program trains in the same way each time; but two layers of the same sizes begin alike unless their seeds (or keys) differ.
+ *
+ * @example
+ * const layer = new Linear(784, 128, { seed: 1 });
+ * layer.forward(zeros([32, 784])).shape; // [32, 128]
+ */
+export class Linear<
+  const In extends number = number,
+  const Out extends number = number,
+  D extends FloatDType = "f32",
+> extends Module {
+  readonly inFeatures: In;
+  readonly outFeatures: Out;
+  readonly weight: Parameter<[Out, In], D>;
+  readonly bias: Parameter<[Out], D> | null;
+
+  constructor(inFeatures: In, outFeatures: Out, options: LinearOptions<D> = {}) {
+    super();
+    checkOptions("Linear", options, ["bias", "key", "seed", "dtype", "device"]);
+    for (const size of [inFeatures, outFeatures]) {
+      if (!Number.isSafeInteger(size) || size < 1)
+        throw new ShapeError(
+          "Linear",
+          `the size ${showValue(size)} is not a number of features`,
+          "give 1, 2, 3, …",
+        );
+    }
+    const { bias = true, key, seed, ...rest } = options;
+    if (typeof bias !== "boolean")
+      throw new ArgumentError("Linear", `bias is ${showValue(bias)}`, "give true or false");
+    this.inFeatures = inFeatures;
+    this.outFeatures = outFeatures;
+    const [forWeight, forBias] = split(layerKey("Linear", options, inFeatures, outFeatures));
+    const reach = 1 / Math.sqrt(inFeatures);
+    const draw = (name: string, shape: number[], key: Key | undefined): Parameter<Shape, D> =>
+      scope(() => {
+        const limits = { key: key!, low: -reach, high: reach };
+        return new Parameter(
+          uniform(shape, { ...(rest as CreateOptions<D>), ...limits }) as Tensor<Shape, D>,
+          { name },
+        );
+      });
+    this.weight = draw("weight", [outFeatures, inFeatures], forWeight) as Parameter<[Out, In], D>;
+    this.bias = bias ? (draw("bias", [outFeatures], forBias) as Parameter<[Out], D>) : null;
+  }
+
+  /** [..., In] → [..., Out]. Throws ShapeError where the last axis has another size. */
+  override forward<S extends Shape>(
+    x: Checked<Tensor<S, D>, Matmul<S, [In, Out]>>,
+  ): Tensor<Result<Matmul<S, [In, Out]>>, D> {
+    checkTensor("Linear", x);
+    const rows = x as Tensor<Shape, D>;
+    const features = rows.shape.at(-1);
+    if (features !== this.inFeatures) {
+      throw new ShapeError(
+        "Linear",
+        `rows of ${features ?? "no"} features in x of shape ${showShape(rows.shape)}, where the layer takes ${this.inFeatures}`,
+        `give [..., ${this.inFeatures}]`,
+      );
+    }
+    const y = matmul(rows, this.weight.value.transpose() as Tensor<Shape, D>);
+    return (this.bias === null ? y : add(y, this.bias.value as Tensor<Shape, D>)) as Tensor<
+      Result<Matmul<S, [In, Out]>>,
+      D
+    >;
+  }
+
+  protected override shown(): string {
+    return `inFeatures=${this.inFeatures}, outFeatures=${this.outFeatures}, bias=${this.bias !== null}`;
+  }
+}
