@@ -16,6 +16,7 @@
 //            f.i32(c) f.i64(c) f.f32(c) f.f64(c)   constants in place
 //            f.op(o, …)                        any instruction without immediates, from the table `op`
 //            f.lane(o, k)                      extract_lane and replace_lane
+//            f.advance(l, c) f.advanceBy(l, m)   l += a constant, l += the local m (i32)
 //            f.shuffle(i0 … i15)               i8x16.shuffle
 // Memory     f.load(o, offset) f.store(o, offset)       address (and value) from the stack, constant offset in bytes
 //            f.loadLane(o, k, offset) f.storeLane(o, k, offset)
@@ -111,7 +112,7 @@ export const op = {
   f64x2Abs: 0xfd0ec, f64x2Neg: 0xfd0ed, f64x2Sqrt: 0xfd0ef, f64x2Add: 0xfd0f0, f64x2Sub: 0xfd0f1, f64x2Mul: 0xfd0f2,
   f64x2Div: 0xfd0f3, f64x2Min: 0xfd0f4, f64x2Max: 0xfd0f5, f64x2Pmin: 0xfd0f6, f64x2Pmax: 0xfd0f7,
   i32x4TruncSatF32x4S: 0xfd0f8, f32x4ConvertI32x4S: 0xfd0fa, i32x4TruncSatF64x2SZero: 0xfd0fc,
-  f64x2ConvertLowI32x4S: 0xfd0fe,
+  f64x2ConvertLowI32x4S: 0xfd0fe, f64x2ConvertLowI32x4U: 0xfd0ff,
 } as const;
 
 /** The instructions of one float type, scalar and vector, under names that do not depend on the width. */
@@ -394,6 +395,16 @@ export class Fn {
     cell.setFloat64(0, value, true);
     this.code.append(new Uint8Array(cell.buffer, 0, 8));
     return this;
+  }
+
+  /** l += amount, for i32. */
+  advance(l: Local, amount: number): this {
+    return this.get(l).i32(amount).op(op.i32Add).set(l);
+  }
+
+  /** l += the local `amount`, for i32. */
+  advanceBy(l: Local, amount: Local): this {
+    return this.get(l).get(amount).op(op.i32Add).set(l);
   }
 
   /** Instructions without immediates. */

@@ -1,0 +1,390 @@
+// The WebAssembly device: storage is an address in one memory, kernels are modules compiled at their first use.
+// Runs what it is told; knows no tensor, no tape and no op.
+
+import { type DType, dtypes, type FloatDType, type TypedArray } from "../../dtype.ts";
+import type { Kernel } from "../../row/program.ts";
+import {
+  type Backend,
+  type MatrixOperand,
+  type MemoryUse,
+  type RowOperand,
+  Storage,
+  type View,
+} from "../backend.ts";
+import { compileRows, type RowFunction } from "./emit.ts";
+import {
+  type Copy,
+  type Cumsum,
+  compileCopy,
+  compileCumsum,
+  compileGather,
+  compileRandom,
+  compileScatterAdd,
+  compileSumMiddle,
+  type Indexed,
+  type Random,
+  type SumMiddle,
+} from "./kernels.ts";
+import { compileMatmul, type Matmul, matmulScratch } from "./matmul.ts";
+import { Heap } from "./memory.ts";
+import { sortRows } from "./sort.ts";
+
+/** Numbers given for scalar inputs stand here, 16 bytes each, for as many operands as a kernel may have. */
+const parameterBytes = 4096;
+
+/** What a kernel becomes on a heap. */
+interface CompiledRows extends RowFunction {
+  readonly heap: Heap;
+  /** Bytes of an element of each input. */
+  readonly widths: readonly number[];
+  /** Room for the arguments of a call. */
+  readonly parameters: number[];
+}
+
+/** The types whose elements are copied as those of another: what matters is their width. */
+const alike: Readonly<Record<DType, DType>> = { f32: "i32", f64: "f64", i32: "i32", bool: "bool" };
+
+/** The element of `cache` at `key`, made when first asked for. */
+function lazily<K extends string, T>(cache: { [key in K]?: T }, key: K, make: () => T): T {
+  const found = cache[key] ?? make();
+  cache[key] = found;
+  return found;
+}
+
+/** The WebAssembly backend, with a memory of its own. */
+export function createWasmBackend(): Backend {
+  const heap = new Heap(parameterBytes);
+  const { memory } = heap;
+  let bytes = 0;
+  let peak = 0;
+  let scratch = 0;
+  let scratchBytes = 0;
+  const copies: { [types: string]: Copy } = {};
+  const matmuls: { [D in DType]?: Matmul } = {};
+  const gathers: { [D in DType]?: Indexed } = {};
+  const scatters: { [D in DType]?: Indexed } = {};
+  const sums: { [D in DType]?: SumMiddle } = {};
+  const scans: { [D in DType]?: Cumsum } = {};
+  const randoms: { [D in DType]?: Random } = {};
+
+  /** The address of scratch memory, which the next call of a kernel may overwrite. */
+  function scratchFor(wanted: number): number {
+    if (wanted > scratchBytes) {
+      if (scratchBytes > 0) heap.release(scratch, scratchBytes);
+      scratchBytes = 0;
+      scratch = heap.allocate(wanted);
+      scratchBytes = wanted;
+    }
+    return scratch;
+  }
+
+  const addressOf = (storage: Storage): number => storage.handle as number;
+
+  /** A contiguous run of elements as they stand in memory now. */
+  function viewOf(dtype: DType, address: number, size: number): TypedArray {
+    if (dtype === "f32") return heap.f32.subarray(address / 4, address / 4 + size);
+    if (dtype === "f64") return heap.f64.subarray(address / 8, address / 8 + size);
+    if (dtype === "i32") return heap.i32.subarray(address / 4, address / 4 + size);
+    return heap.u8.subarray(address, address + size);
+  }
+
+  function compiled(kernel: Kernel): CompiledRows {
+    const found = kernel.compiled.wasm as CompiledRows | undefined;
+    if (found?.heap === heap) return found;
+    const made: CompiledRows = {
+      ...compileRows(kernel, memory),
+      heap,
+      widths: kernel.inputs.map((dtype) => dtypes[dtype].width),
+      parameters: new Array<number>(2 * kernel.inputs.length + kernel.outputs.length + 4).fill(0),
+    };
+    kernel.compiled.wasm = made;
+    return made;
+  }
+
+  /** The address of an operand's first row; a number is put into memory as input k is stored. */
+  function place(kernel: Kernel, k: number, input: RowOperand | number, width: number): number {
+    if (typeof input !== "number") return (input.storage.handle as number) + input.offset * width;
+    const stored = kernel.inputs[k]!;
+    if (stored === "f32") heap.f32[4 * k] = input;
+    else if (stored === "f64") heap.f64[2 * k] = input;
+    else if (stored === "i32") heap.i32[4 * k] = input;
+    else heap.u8[16 * k] = input;
+    return 16 * k;
+  }
+
+  const strideOf = (input: RowOperand | number, width: number): number =>
+    typeof input === "number" ? 0 : input.rowStride * width;
+
+  // Axes of a copy, the fastest first, reused from call to call.
+  const counts: number[] = [];
+  const fromSteps: number[] = [];
+  const toSteps: number[] = [];
+
+  /** Takes up the next slower axis; one that continues another on both sides is joined with it. */
+  function addAxis(count: number, fromStep: number, toStep: number): void {
+    if (count === 1) return;
+    const last = counts.length - 1;
+    if (
+      last >= 0 &&
+      fromStep === fromSteps[last]! * counts[last]! &&
+      toStep === toSteps[last]! * counts[last]!
+    ) {
+      counts[last]! *= count;
+      return;
+    }
+    counts.push(count);
+    fromSteps.push(fromStep);
+    toSteps.push(toStep);
+  }
+
+  /** Copies along the axes taken up, of which the kernel knows four, and forgets them. */
+  function copyAxes(fromType: DType, from: number, toType: DType, to: number): void {
+    const same = fromType === toType;
+    const [source, target] = same ? [alike[fromType], alike[toType]] : [fromType, toType];
+    const copy = lazily(copies, `${source} ${target}`, () => compileCopy(source, target, memory));
+    while (counts.length < 4) {
+      counts.push(1);
+      fromSteps.push(0);
+      toSteps.push(0);
+    }
+    const over = (axis: number, at: number, out: number): void => {
+      if (axis > 3) {
+        for (let i = 0; i < counts[axis]!; i++)
+          over(axis - 1, at + i * fromSteps[axis]!, out + i * toSteps[axis]!);
+        return;
+      }
+      copy(
+        at,
+        out,
+        counts[3]!,
+        fromSteps[3]!,
+        toSteps[3]!,
+        counts[2]!,
+        fromSteps[2]!,
+        toSteps[2]!,
+        counts[1]!,
+        fromSteps[1]!,
+        toSteps[1]!,
+        counts[0]!,
+        fromSteps[0]!,
+        toSteps[0]!,
+      );
+    };
+    over(counts.length - 1, from, to);
+    counts.length = fromSteps.length = toSteps.length = 0;
+  }
+
+  const backend: Backend = {
+    name: "wasm",
+    floats: ["f32", "f64"],
+
+    allocate(wanted: number): Storage {
+      const address = heap.allocate(wanted);
+      bytes += wanted;
+      if (bytes > peak) peak = bytes;
+      return new Storage(backend, address, wanted);
+    },
+    free(storage: Storage): void {
+      heap.release(addressOf(storage), storage.bytes);
+      bytes -= storage.bytes;
+    },
+    memory: (): MemoryUse => ({ bytes, pool: heap.pooled + scratchBytes, peak }),
+    write(storage: Storage, data: TypedArray): void {
+      const address = addressOf(storage);
+      if (data instanceof Float32Array) heap.f32.set(data, address / 4);
+      else if (data instanceof Float64Array) heap.f64.set(data, address / 8);
+      else if (data instanceof Int32Array) heap.i32.set(data, address / 4);
+      else heap.u8.set(data, address);
+    },
+    readSync: (storage: Storage, dtype: DType, offset: number, size: number): TypedArray =>
+      viewOf(dtype, addressOf(storage) + offset * dtypes[dtype].width, size).slice(),
+    read: async (storage: Storage, dtype: DType, offset: number, size: number): Promise<TypedArray> =>
+      backend.readSync(storage, dtype, offset, size),
+
+    rows(
+      kernel: Kernel,
+      inputs: readonly (RowOperand | number)[],
+      outputs: readonly Storage[],
+      rows: number,
+      n: number,
+    ): void {
+      const made = compiled(kernel);
+      const { call, widths } = made;
+      const space = scratchFor(made.scratchBytes(n));
+      // Kernels of up to three inputs and one output are called without an array between: this is every small op's path.
+      if (outputs.length === 1 && inputs.length <= 3) {
+        const out = addressOf(outputs[0]!);
+        const [a, b, c] = inputs as [RowOperand | number, RowOperand | number, RowOperand | number];
+        const [wa, wb, wc] = widths as [number, number, number];
+        const pa = place(kernel, 0, a, wa);
+        const sa = strideOf(a, wa);
+        if (inputs.length === 1) {
+          call(pa, sa, out, space, 0, rows, n);
+          return;
+        }
+        const pb = place(kernel, 1, b, wb);
+        const sb = strideOf(b, wb);
+        if (inputs.length === 2) call(pa, sa, pb, sb, out, space, 0, rows, n);
+        else call(pa, sa, pb, sb, place(kernel, 2, c, wc), strideOf(c, wc), out, space, 0, rows, n);
+        return;
+      }
+      const { parameters } = made;
+      let p = 0;
+      for (let k = 0; k < inputs.length; k++) {
+        parameters[p++] = place(kernel, k, inputs[k]!, widths[k]!);
+        parameters[p++] = strideOf(inputs[k]!, widths[k]!);
+      }
+      for (const out of outputs) parameters[p++] = addressOf(out);
+      parameters[p++] = space;
+      parameters[p++] = 0;
+      parameters[p++] = rows;
+      parameters[p] = n;
+      call(...parameters);
+    },
+
+    matmul(
+      dtype: FloatDType,
+      a: MatrixOperand,
+      b: MatrixOperand,
+      out: Storage,
+      m: number,
+      k: number,
+      n: number,
+    ): void {
+      if (m * n * k === 0) {
+        backend.fill(out, dtype, a.batchOffsets.length * m * n, 0);
+        return;
+      }
+      const product = lazily(matmuls, dtype, () => compileMatmul(dtype, memory));
+      const space = scratchFor(matmulScratch(dtype, m, k, n));
+      const { width } = dtypes[dtype];
+      const [aStart, bStart, outStart] = [addressOf(a.storage), addressOf(b.storage), addressOf(out)];
+      for (let i = 0; i < a.batchOffsets.length; i++) {
+        product(
+          aStart + (a.offset + a.batchOffsets[i]!) * width,
+          a.stride * width,
+          a.transposed ? 1 : 0,
+          bStart + (b.offset + b.batchOffsets[i]!) * width,
+          b.stride * width,
+          b.transposed ? 1 : 0,
+          outStart + i * m * n * width,
+          m,
+          k,
+          n,
+          space,
+        );
+      }
+    },
+
+    copy(from: View, to: Storage, dtype: DType): void {
+      if (from.size === 0) return;
+      const { width: source } = dtypes[from.dtype];
+      let step = dtypes[dtype].width;
+      for (let axis = from.shape.length - 1; axis >= 0; axis--) {
+        addAxis(from.shape[axis]!, from.strides[axis]! * source, step);
+        step *= from.shape[axis]!;
+      }
+      copyAxes(from.dtype, addressOf(from.storage) + from.offset * source, dtype, addressOf(to));
+    },
+    copyInto(
+      from: Storage,
+      dtype: DType,
+      shape: readonly number[],
+      to: Storage,
+      offset: number,
+      strides: readonly number[],
+    ): void {
+      if (shape.includes(0)) return;
+      const { width } = dtypes[dtype];
+      let step = width;
+      for (let axis = shape.length - 1; axis >= 0; axis--) {
+        addAxis(shape[axis]!, step, strides[axis]! * width);
+        step *= shape[axis]!;
+      }
+      copyAxes(dtype, addressOf(from), dtype, addressOf(to) + offset * width);
+    },
+    fill(to: Storage, dtype: DType, size: number, value: number): void {
+      const address = addressOf(to);
+      if (dtype === "f32") heap.f32.fill(value, address / 4, address / 4 + size);
+      else if (dtype === "f64") heap.f64.fill(value, address / 8, address / 8 + size);
+      else if (dtype === "i32") heap.i32.fill(value, address / 4, address / 4 + size);
+      else heap.u8.fill(value, address, address + size);
+    },
+
+    gather(
+      dtype: DType,
+      x: Storage,
+      index: Storage,
+      out: Storage,
+      outer: number,
+      size: number,
+      inner: number,
+      count: number,
+      perOuter: boolean,
+    ): void {
+      if (outer * inner * count === 0) return;
+      const type = alike[dtype];
+      const gather = lazily(gathers, type, () => compileGather(type, memory));
+      gather(addressOf(x), addressOf(index), addressOf(out), outer, size, inner, count, perOuter ? 1 : 0);
+    },
+    scatterAdd(
+      dtype: FloatDType,
+      x: Storage,
+      index: Storage,
+      out: Storage,
+      outer: number,
+      size: number,
+      inner: number,
+      count: number,
+      perOuter: boolean,
+    ): void {
+      if (outer * inner * count === 0) {
+        backend.fill(out, dtype, outer * size * inner, 0);
+        return;
+      }
+      const scatter = lazily(scatters, dtype, () => compileScatterAdd(dtype, memory));
+      scatter(addressOf(x), addressOf(index), addressOf(out), outer, size, inner, count, perOuter ? 1 : 0);
+    },
+    sumMiddle(dtype: FloatDType, x: Storage, out: Storage, outer: number, size: number, inner: number): void {
+      if (outer * size * inner === 0) {
+        backend.fill(out, dtype, outer * inner, 0);
+        return;
+      }
+      lazily(sums, dtype, () => compileSumMiddle(dtype, memory))(
+        addressOf(x),
+        addressOf(out),
+        outer,
+        size,
+        inner,
+      );
+    },
+    sort(
+      dtype: DType,
+      x: Storage,
+      values: Storage,
+      indices: Storage,
+      rows: number,
+      n: number,
+      descending: boolean,
+    ): void {
+      const size = rows * n;
+      const [from, to] = [viewOf(dtype, addressOf(x), size), viewOf(dtype, addressOf(values), size)];
+      sortRows(dtype, from, to, viewOf("i32", addressOf(indices), size) as Int32Array, rows, n, descending);
+    },
+    cumsum(dtype: DType, x: Storage, out: Storage, rows: number, n: number, reverse: boolean): void {
+      if (rows * n === 0) return;
+      lazily(scans, dtype, () => compileCumsum(dtype, memory))(
+        addressOf(x),
+        addressOf(out),
+        rows,
+        n,
+        reverse ? 1 : 0,
+      );
+    },
+    random(dtype: "i32" | "f32" | "f64", key: readonly [number, number], out: Storage, size: number): void {
+      const random = lazily(randoms, dtype, () => compileRandom(dtype, memory));
+      random(key[0], key[1], addressOf(out), size * dtypes[dtype].width, scratchFor(32));
+    },
+  };
+  return backend;
+}
