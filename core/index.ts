@@ -26,7 +26,7 @@ export {
   LifetimeError,
   ShapeError,
 } from "./errors.ts";
-export { map, type MapOptions } from "./map.ts";
+export { type MapOptions, map } from "./map.ts";
 export type { Domain, Example, Op, OpInfo } from "./op.ts";
 export { Parameter, type ParameterOptions } from "./parameter.ts";
 export {
@@ -42,7 +42,7 @@ export {
 export { root } from "./row/differentiate.ts";
 export * as words from "./row/expr.ts";
 export { printGradient, printProgram } from "./row/print.ts";
-export { rowLoss, rowMap, type RowMap, rowReduction, type ScalarLike } from "./rowop.ts";
+export { type RowMap, rowLoss, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
 export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";
 export { grad, stopGradient, Tape, tape, valueAndGrad, vjp } from "./tape.ts";

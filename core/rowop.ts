@@ -34,7 +34,6 @@ import {
   type ScalarMask,
   scalarInput,
   select,
-  stop,
   sum,
   type Value,
 } from "./row/expr.ts";
@@ -631,7 +630,7 @@ function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean
   const flat = (t: Tensor): Tensor => (t.rank === 1 ? t : reshape(t, [t.size]));
   if (reduction === "sum") return sumOfRows.call(flat(loss), NOTHING)[0]!;
   if (weight === undefined) return meanOfRows.call(flat(loss), NOTHING)[0]!;
-  return weightedMean.call(flat(loss), { w: stopGradient(flat(weight)) })[0]!;
+  return weightedMean.call(flat(loss), { w: flat(weight) })[0]!;
 }
 
 /**
@@ -659,7 +658,7 @@ export function rowLoss<
       const counted = (value: Value | number): Value =>
         select(equal(inputs.target, inputs.ignoreIndex), 0, value);
       return {
-        results: [counted(loss), stop(counted(weight))],
+        results: [counted(loss), counted(weight)],
         ...(vjp ? { vjp: ([g, ...more]: readonly Value[]) => vjp([counted(g!), ...more]) } : {}),
       };
     },
@@ -692,7 +691,9 @@ export function rowLoss<
     }
     const [loss, weight] = op.call(moved, arguments_) as [Tensor, Tensor | undefined];
     if (reduction === "none") return loss;
-    return reduceLosses(loss, weight, reduction);
+    // Without class weights the divisor is a count.
+    const fixed = weight && !op.params.some(([key, { is }]) => is === "classes" && given[key] !== undefined);
+    return reduceLosses(loss, fixed ? stopGradient(weight) : weight, reduction);
   };
   return describe(fn as unknown as F, cardOf(name, "loss", options, op));
 }

@@ -326,7 +326,8 @@ export function sumTo<D extends DType>(t: Tensor<Shape, D>, shape: readonly numb
     const inner = sizeOf(sizes.slice(last + 1));
     sizes.fill(1, first, last + 1);
     const sum = newTensor(backend, dtype, [...sizes], "sumTo");
-    if (sum.size > 0) backend.sumMiddle(dtype, source.storage, sum.storage, outer, middle, inner);
+    if (middle === 0) sum.size > 0 && backend.fill(sum.storage, dtype, sum.size, 0);
+    else if (sum.size > 0) backend.sumMiddle(dtype, source.storage, sum.storage, outer, middle, inner);
     source = sum;
     last = first;
   }

@@ -147,6 +147,9 @@ export const crossEntropy: Loss<CrossEntropyOptions, "either"> = /* @__PURE__ */
   { ...ofLabels.info, examples: [...ofLabels.info.examples, ...softCrossEntropy.info.examples] },
 ) as Loss<CrossEntropyOptions, "either">;
 
+/** The card of the spec's other names for options of cross-entropy; they have no formula of their own. */
+const { formula: _, ...alias }: OpInfo = ofLabels.info;
+
 /**
  * Cross-entropy with a weight for each class: −w[t]·log p[t].
  * @example weightedCrossEntropy(tensor([[0, 1]]), [1], { weights: tensor([1, 5]) })
@@ -168,8 +171,9 @@ export const weightedCrossEntropy: Loss<{ readonly weights: Tensor }> = /* @__PU
     return ofLabels(x as Tensor<Shape, D>, target, { ...rest, weight: weights });
   },
   {
-    ...ofLabels.info,
+    ...alias,
     name: "weightedCrossEntropy",
+    domain: { x: { min: -3, max: 3 }, weights: { min: 0.5, max: 2 } },
     doc: "Cross-entropy with a weight for each class.",
     examples: [
       { args: [[[0, Math.LN2]], [1], { weights: [1, 5], reduction: "sum" }], gives: 5 * Math.log(1.5) },
@@ -199,8 +203,9 @@ export const labelSmoothingCe: Loss<{ readonly epsilon: number }> = /* @__PURE__
     return ofLabels(x as Tensor<Shape, D>, target, { ...rest, labelSmoothing: epsilon });
   },
   {
-    ...ofLabels.info,
+    ...alias,
     name: "labelSmoothingCe",
+    domain: { x: { min: -3, max: 3 } },
     doc: "Cross-entropy against a target mixed with the uniform distribution.",
     source: "Szegedy et al. 2016, eq. 7",
     examples: [{ args: [[[0, Math.LN2]], [0], { epsilon: 1 }], gives: Math.log(3) - Math.LN2 / 2 }],

@@ -362,14 +362,14 @@ export const elu: Elu = /* @__PURE__ */ map<Elu>("elu", {
 });
 
 const geluErf: Unary = /* @__PURE__ */ map("gelu", {
-  doc: "x · Φ(x): the input weighted by the normal distribution function.",
+  doc: "The input weighted by the normal distribution function: x · Φ(x).",
   source: "Hendrycks & Gimpel 2016, section 2",
   program: ({ x }) => w.mul(w.mul(0.5, x!), w.add(1, w.erf(w.mul(x!, Math.SQRT1_2)))),
   examples: [{ args: [[0, 1]], gives: [0, 0.8413447460685429] }],
 });
 
 const geluTanh: Unary = /* @__PURE__ */ map("geluTanh", {
-  doc: "gelu by its tanh approximation.",
+  doc: "The tanh approximation of gelu.",
   source: "Hendrycks & Gimpel 2016, section 2",
   program: ({ x }) => {
     const cubic = w.mul(Math.sqrt(2 / Math.PI), w.add(x!, w.mul(0.044715, w.mul(x!, w.mul(x!, x!)))));

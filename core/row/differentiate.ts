@@ -147,15 +147,14 @@ export function nodesOf(roots: readonly Expr[]): Expr[] {
   return [...seen].sort((a, b) => a.id - b.id);
 }
 
-/** Collects cotangents; what a scalar receives from a row is summed, since the scalar fed every entry. */
+/** Collects cotangents. */
 class Cotangents {
   private readonly found = new Map<Expr, Value>();
 
   add(e: Expr, v: Value): void {
     if (isZero(v)) return;
-    const contribution = e.kind === "scalar" && v.kind === "row" ? sum(v) : v;
     const before = this.found.get(e);
-    this.found.set(e, before ? add(before, contribution) : contribution);
+    this.found.set(e, before ? add(before, v) : v);
   }
 
   of(e: Expr): Value | undefined {
@@ -189,7 +188,10 @@ function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
       break;
     default:
       e.args.forEach((arg, i) => {
-        if (arg.sort === "number") give(arg, chain(e, i, v, mulZero));
+        if (arg.sort !== "number") return;
+        const passed = chain(e, i, v, mulZero);
+        // A scalar that feeds a row is read by every entry.
+        give(arg, e.kind === "row" && arg.kind === "scalar" ? sum(passed) : passed);
       });
   }
 }

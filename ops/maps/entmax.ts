@@ -100,7 +100,7 @@ export const entmax15: RowMap = /* @__PURE__ */ rowMap("entmax15", {
   },
   domain: { x: { min: -1, max: 1 } },
   laws: entmaxLaws,
-  examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.3260073637119397, 0.6739926362880603] }],
+  examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.3260073636615619, 0.6739926363384381] }],
 });
 
 /**
@@ -178,7 +178,7 @@ export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("entmax", {
   examples: [
     {
       args: [[-2, 0, 0.5], { alpha: 1.25 }],
-      gives: [0.005339130764906736, 0.3521096814396985, 0.6425511877953948],
+      gives: [0.005339417846436348, 0.35210978596847237, 0.6425507961850911],
     },
     { args: [[-2, 0, 0.5], { alpha: 2 }], gives: [0, 0.25, 0.75] },
     { args: [[0, Math.LN2], { alpha: 1 }], gives: [1 / 3, 2 / 3] },
