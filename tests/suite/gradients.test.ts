@@ -1,0 +1,76 @@
+// First and second derivatives of every op against central differences, at random points of its domain away from kinks.
+
+import { describe, expect, test } from "vitest";
+import { gradcheck, gradgradcheck } from "../../core/check/index.ts";
+import { isFloat } from "../../core/dtype.ts";
+import { GradientError } from "../../core/errors.ts";
+import { memory, scope } from "../../core/scope.ts";
+import { vjp } from "../../core/tape.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import {
+  type AnyOp,
+  byName,
+  drawn,
+  generator,
+  mapSlots,
+  type Setting,
+  slotsOf,
+  type Template,
+  templateOf,
+  tensorsIn,
+  upload,
+  waysOf,
+  withScalars,
+} from "./samples.ts";
+
+const sizes = { rows: 2, n: 5 };
+const on = (["js", "wasm"] as const).map((device): Setting => ({ device, dtype: "f64" }));
+
+/** Random arguments like those of each example, with numbers as numbers, as shared tensors and as one per row. */
+function points(op: AnyOp): Template[] {
+  const random = generator(7);
+  return op.info.examples.flatMap((example) =>
+    waysOf(op).map((scalars) =>
+      withScalars(op, drawn(op, templateOf(op, example), sizes, random), scalars, sizes, random),
+    ),
+  );
+}
+
+/** The op as a function of its float arguments, the others fixed. */
+function ofFloats(
+  op: AnyOp,
+  template: Template,
+  setting: Setting,
+): [f: (...floats: Tensor[]) => Tensor[], floats: Tensor[]] {
+  const floats = slotsOf(template).filter((s) => s.stored === "float");
+  const f = (...given: Tensor[]): Tensor[] => {
+    let next = 0;
+    return tensorsIn(
+      op(...mapSlots(template, (s) => (s.stored === "float" ? given[next++] : upload(s, setting)))),
+    );
+  };
+  return [f, floats.map((s) => upload(s, setting))];
+}
+
+describe.each(byName)("%s", (_, op) => {
+  test.each(on)("its first and second derivatives are right on $device", (setting) => {
+    const before = memory().tensors;
+    for (const template of points(op)) {
+      scope(() => {
+        const [f, floats] = ofFloats(op, template, setting);
+        if (floats.length === 0) return;
+        const integers = f(...floats).every((t) => !isFloat(t.dtype));
+        if (integers) {
+          expect(() => vjp(f, ...floats).pullback(f(...floats)), "integers end a path").toThrow(
+            GradientError,
+          );
+          return;
+        }
+        const { worst } = gradcheck(f, floats, { seed: 1 });
+        gradgradcheck(f, floats, { seed: 2 });
+        if (op.info.smooth === false) expect(worst.analytic, "a gradient that is zero").toBe(0);
+      });
+    }
+    expect(memory().tensors).toBe(before);
+  });
+});

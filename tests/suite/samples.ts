@@ -1,0 +1,323 @@
+// Arguments for ops, made from their cards: those of the examples as they stand, and random ones of other sizes like them.
+// Knows no op, but for the sizes of a few whose arguments must fit one another.
+
+import type { DeviceName } from "../../core/backends/backend.ts";
+import { tensor } from "../../core/create.ts";
+import type { FloatDType } from "../../core/dtype.ts";
+import type { Example, Op, OpInfo } from "../../core/op.ts";
+import { isRecord } from "../../core/scope.ts";
+import { sizeOf } from "../../core/shape.ts";
+import { Tensor } from "../../core/tensor.ts";
+import { allLosses } from "../../losses/index.ts";
+import { allOps } from "../../ops/index.ts";
+
+/** An op as a function of whatever its arguments are. */
+export type AnyOp = Op & ((...args: readonly unknown[]) => unknown);
+
+/** Every op and every loss. */
+export const everyOp: readonly AnyOp[] = [...allOps, ...allLosses] as unknown as readonly AnyOp[];
+
+/** For `describe.each` and `test.each`: the name, then the op. */
+export const byName: readonly (readonly [string, AnyOp])[] = everyOp.map((op) => [op.info.name, op]);
+
+/** Where and in which element type arguments are made. */
+export interface Setting {
+  readonly device: DeviceName;
+  readonly dtype: FloatDType;
+}
+
+export const settings: readonly Setting[] = [
+  { device: "js", dtype: "f64" },
+  { device: "wasm", dtype: "f64" },
+  { device: "wasm", dtype: "f32" },
+];
+
+/** A tensor that an op is to be called with. */
+export interface Slot {
+  readonly stored: "float" | "i32" | "bool";
+  /** The name of the argument, as in the card's domain. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+}
+
+/** An argument list in which tensors are slots: to be uploaded, or to be drawn anew. */
+export type Template = readonly unknown[];
+
+// ---------------------------------------------------------------------------------------------------------------
+// From examples
+
+const markers: { readonly [key: string]: Slot["stored"] } = {
+  f64: "float",
+  f32: "float",
+  i32: "i32",
+  bool: "bool",
+};
+
+/** What `{ i32: … }` and its like mark, or undefined. */
+function marked(value: unknown): [stored: Slot["stored"], data: unknown] | undefined {
+  if (!isRecord(value)) return undefined;
+  const [key, ...others] = Object.keys(value);
+  return key !== undefined && others.length === 0 && key in markers ? [markers[key]!, value[key]] : undefined;
+}
+
+/** Whether a mark of floats occurs: then arrays without a mark are plain (shapes, ranges). */
+function marksFloats(value: unknown): boolean {
+  if (marked(value)) return marked(value)![0] === "float";
+  return Array.isArray(value)
+    ? value.some(marksFloats)
+    : isRecord(value) && Object.values(value).some(marksFloats);
+}
+
+const holdsMarks = (value: unknown): boolean =>
+  Array.isArray(value) && value.some((item) => marked(item) !== undefined || holdsMarks(item));
+
+function sizesOf(data: unknown): number[] {
+  return Array.isArray(data) ? [data.length, ...(data.length > 0 ? sizesOf(data[0]) : [])] : [];
+}
+
+const slot = (stored: Slot["stored"], name: string, data: unknown): Slot => ({
+  stored,
+  name,
+  shape: sizesOf(data),
+  data: ([data].flat(9) as (number | boolean)[]).map(Number),
+});
+
+const isSlot = (value: unknown): value is Slot => isRecord(value) && "stored" in value && "data" in value;
+
+/** The arguments of an example: arrays and marked arrays are slots, all else stays. */
+export function templateOf({ info }: Op, example: Example): Template {
+  const explicit = example.args.some(marksFloats);
+  const inputs =
+    info.kind === "structure"
+      ? []
+      : (info.formula?.().inputs ?? []).map((e) => (e.detail as { name: string }).name);
+  const nameAt = (i: number): string =>
+    (info.kind === "map"
+      ? inputs[i]
+      : i === 0
+        ? "x"
+        : info.kind === "loss" && i === 1
+          ? "target"
+          : undefined) ?? `argument ${i}`;
+  const read = (value: unknown, name: string): unknown => {
+    const mark = marked(value);
+    if (mark) return slot(mark[0], name, mark[1]);
+    if (Array.isArray(value)) {
+      if (holdsMarks(value)) return value.map((item) => read(item, name));
+      if (explicit) return value;
+      const labels = name === "target" && typeof value[0] === "number";
+      return slot(labels ? "i32" : "float", name, value);
+    }
+    return isRecord(value)
+      ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, read(item, key)]))
+      : value;
+  };
+  return example.args.map((value, i) => read(value, nameAt(i)));
+}
+
+/** Replaces the slots of a template. */
+export function mapSlots(template: Template, change: (slot: Slot) => unknown): unknown[] {
+  const visit = (value: unknown): unknown => {
+    if (isSlot(value)) return change(value);
+    if (Array.isArray(value)) return value.map(visit);
+    return isRecord(value)
+      ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, visit(item)]))
+      : value;
+  };
+  return template.map(visit);
+}
+
+export function slotsOf(template: Template): Slot[] {
+  const found: Slot[] = [];
+  mapSlots(template, (s) => found.push(s));
+  return found;
+}
+
+export const upload = ({ stored, shape, data }: Slot, { device, dtype }: Setting): Tensor =>
+  tensor(Float64Array.from(data), { shape, device, dtype: stored === "float" ? dtype : stored });
+
+/** A template with its slots as tensors. */
+export const uploaded = (template: Template, setting: Setting): unknown[] =>
+  mapSlots(template, (s) => upload(s, setting));
+
+// ---------------------------------------------------------------------------------------------------------------
+// Random ones
+
+/** Numbers in [0, 1), always the same ones for a seed. */
+export function generator(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    // mulberry32: enough to scatter inputs.
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A slot of random entries within the domain of the argument. Floats are exact in f32, so that every device gets the same ones. */
+export function draw(
+  info: OpInfo,
+  stored: Slot["stored"],
+  name: string,
+  shape: readonly number[],
+  random: () => number,
+): Slot {
+  const { min = -3, max = 3, avoid = [] } = info.domain?.[name] ?? {};
+  const float = (): number => {
+    const v = Math.fround(min + (max - min) * random());
+    return avoid.some((kink) => Math.abs(v - kink) < 0.02) ? float() : v;
+  };
+  const entry = stored === "float" ? float : () => Number(random() < 0.7);
+  return { stored, name, shape, data: Array.from({ length: sizeOf(shape) }, entry) };
+}
+
+/** Sizes of random arguments: so many rows of so many entries. */
+export interface Sizes {
+  readonly rows: number;
+  readonly n: number;
+}
+
+/** Ops whose arguments must fit one another: x, and what is made beside it. */
+const fitted: {
+  readonly [name: string]: (
+    sizes: Sizes,
+    x: (shape: readonly number[]) => Slot,
+    index: (shape: readonly number[], below: number) => Slot,
+  ) => Template;
+} = {
+  matmul: ({ rows, n }, x) => [x([rows, n]), x([n, rows + 1])],
+  transpose: ({ rows, n }, x) => [x([rows, n])],
+  concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
+  pad: ({ rows, n }, x) => [
+    x([rows, n]),
+    [
+      [1, 0],
+      [2, 3],
+    ],
+  ],
+  flip: ({ rows, n }, x) => [x([rows, n])],
+  gather: ({ rows, n }, x, index) => [x([rows, n]), index([rows, 5], n)],
+  take: ({ rows, n }, x, index) => [x([n, rows]), index([7], n)],
+  scatterAdd: ({ rows, n }, x, index) => [x([n, rows]), index([9], n), x([9, rows])],
+  sort: ({ rows, n }, x) => [x([rows, n])],
+  argsort: ({ rows, n }, x) => [x([rows, n]), { descending: true }],
+  topK: ({ rows, n }, x) => [x([rows, n]), Math.min(n, 3)],
+  cumsum: ({ rows, n }, x) => [x([rows, n])],
+};
+
+/** Whether an op has arguments of any size; the others are called with the sizes of their examples. */
+export const isSizable = ({ info }: Op): boolean => info.kind !== "structure" || info.name in fitted;
+
+/** Random arguments like those of an example, of the given sizes where the op can have any. */
+export function drawn(op: Op, example: Template, sizes: Sizes, random: () => number): Template {
+  const { info } = op;
+  const { rows, n } = sizes;
+  if (info.name in fitted) {
+    const index = (shape: readonly number[], below: number): Slot => ({
+      stored: "i32",
+      name: "index",
+      shape,
+      data: Array.from({ length: sizeOf(shape) }, () => Math.floor(random() * below)),
+    });
+    return fitted[info.name]!(sizes, (shape) => draw(info, "float", "x", shape, random), index);
+  }
+  const shapeOf = ({ name, shape }: Slot): readonly number[] => {
+    switch (info.kind) {
+      case "structure":
+        return shape;
+      case "reduction":
+        return [2, rows, n].slice(3 - shape.length);
+      case "loss":
+        return name === "x" || (name === "target" && shape.length > 1)
+          ? [rows, n]
+          : name === "target"
+            ? [rows]
+            : [n];
+      default:
+        return [rows, n];
+    }
+  };
+  return mapSlots(example, (s) => {
+    if (s.stored === "i32" && info.kind === "structure") return s;
+    if (info.kind === "loss" && s.name === "target" && s.stored === "i32") {
+      const label = (i: number): number =>
+        s.data.includes(-100) && i % 3 === 1 ? -100 : Math.floor(random() * n);
+      return { ...s, shape: [rows], data: Array.from({ length: rows }, (_, i) => label(i)) };
+    }
+    const positive = info.kind === "loss" && s.name !== "x" && info.domain?.[s.name] === undefined;
+    const drawn = draw(info, s.stored, s.name, shapeOf(s), random);
+    return positive ? { ...drawn, data: drawn.data.map((v) => Math.abs(v) + 0.5) } : drawn;
+  });
+}
+
+/** How the numbers among an op's options are given: as numbers, as a tensor of one value, or as one value per row. */
+export type Scalars = "numbers" | "shared" | "perRow";
+
+/** Names of options that the card gives a domain: they may be tensors, and are differentiable. */
+export const scalarsOf = ({ info }: Op): string[] =>
+  info.kind === "rowMap" || info.kind === "loss" || info.kind === "reduction"
+    ? Object.keys(info.domain ?? {}).filter((name) => name !== "x" && name !== "target")
+    : [];
+
+/** The ways to give the options of an op that differ. */
+export const waysOf = (op: AnyOp): readonly Scalars[] =>
+  scalarsOf(op).length > 0 ? ["numbers", "shared", "perRow"] : ["numbers"];
+
+/** The same arguments with every option that has a domain given as a tensor. */
+export function withScalars(
+  op: AnyOp,
+  template: Template,
+  scalars: Scalars,
+  sizes: Sizes,
+  random: () => number,
+): Template {
+  const names = scalarsOf(op);
+  if (scalars === "numbers" || names.length === 0) return template;
+  const last = template.at(-1);
+  const hasOptions = template.length > 1 && isRecord(last) && !isSlot(last);
+  const options: { [name: string]: unknown } = hasOptions ? { ...(last as object) } : {};
+  const classes = classWeights(op);
+  const perRow = [...slotsOf(template)[0]!.shape.slice(0, -1), 1];
+  for (const name of names) {
+    const shape = classes.includes(name) ? [sizes.n] : scalars === "shared" ? [1] : perRow;
+    options[name] = draw(op.info, "float", name, shape, random);
+  }
+  return [...(hasOptions ? template.slice(0, -1) : template), options];
+}
+
+/** Options that have one value per class. */
+const classWeights = ({ info }: Op): readonly string[] => (info.kind === "loss" ? ["weight", "weights"] : []);
+
+// ---------------------------------------------------------------------------------------------------------------
+// Results
+
+/** The tensors of a result, in order: one, several, or a record of them. */
+export function tensorsIn(result: unknown): Tensor[] {
+  if (result instanceof Tensor) return [result];
+  return typeof result === "object" && result !== null ? Object.values(result).flatMap(tensorsIn) : [];
+}
+
+/** The first entry that differs by more than a tolerance, relative to the largest entry of its row of n, after `spared` others; undefined if none does. */
+export function firstDifference(
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  tolerance: number,
+  n: number = want.length,
+  spared = 0,
+): string | undefined {
+  let passedOver = 0;
+  if (got.length !== want.length) return `${got.length} entries instead of ${want.length}`;
+  for (let start = 0; start < want.length; start += n) {
+    let largest = 1;
+    for (let i = start; i < start + n; i++)
+      if (Number.isFinite(want[i]!)) largest = Math.max(largest, Math.abs(want[i]!));
+    for (let i = start; i < start + n; i++) {
+      const [v, w] = [got[i]!, want[i]!];
+      if (!(Object.is(v, w) || Math.abs(v - w) <= tolerance * largest) && ++passedOver > spared)
+        return `entry ${i} of ${want.length} is ${v} instead of ${w}`;
+    }
+  }
+  return undefined;
+}
