@@ -275,9 +275,13 @@ function carriesNaN(e: Expr, sources: readonly Expr[]): boolean {
     case "add":
     case "sub":
     case "mul":
+    case "mulZero":
     case "div":
     case "neg":
       return e.args.some((a) => carriesNaN(a, sources));
+    case "select":
+      // A row that is left out as a whole has a result that is no NaN either.
+      return e.args[0]!.kind === "scalar" && carriesNaN(e.args[1]!, sources);
     default:
       return false;
   }

@@ -298,12 +298,21 @@ export function tangent(e: Expr, variable: Scalar): Value {
   return of(e);
 }
 
+/** What makes a root faster to find; none of it changes the root. */
+export interface RootHints {
+  /** Which entries add anything at τ; the others must add nothing at any larger τ either. */
+  readonly support?: (tau: Scalar) => RowMask;
+  /**
+   * A monotone rescaling s with s(0) = 0 on which F is closer to a line (for a power sum with exponent ≥ 1 its root of that
+   * order); Newton steps on s(F), while tolerance and derivative use F.
+   */
+  readonly straight?: (f: Scalar) => Scalar;
+  /** F_τ, where a shorter expression is known than the derived one. */
+  readonly slope?: (tau: Scalar) => Scalar;
+}
+
 /**
  * The τ in [lo, hi] with F(τ) = 0, for a decreasing F with F(lo) ≥ 0 ≥ F(hi): safeguarded Newton from lo.
- *
- * `support` says which entries add anything at τ; the others must add nothing at any larger τ either. It only makes
- * kernels faster. `straight` is a monotone rescaling s with s(0) = 0 on which F is closer to a line (for a power sum with
- * exponent ≥ 1 its root of that order); Newton steps on s(F), while tolerance and derivative use F.
  *
  * @example
  * const tau = root((t) => sub(sum(relu(sub(z, t))), 1), -1, 0, { support: (t) => greater(z, t) });
@@ -312,14 +321,14 @@ export function root(
   equation: (tau: Scalar) => Scalar,
   lo: Scalar | number,
   hi: Scalar | number,
-  hints: { straight?: (f: Scalar) => Scalar; support?: (tau: Scalar) => RowMask } = {},
+  hints: RootHints = {},
 ): Scalar {
   const variable = boundVariable();
   const value = equation(variable);
   if (!(value instanceof Expr) || value.kind !== "scalar") {
     throw new ArgumentError("root", "the equation gives no scalar", "reduce the row, with sum for instance");
   }
-  const slope = tangent(value, variable) as Scalar;
+  const slope = hints.slope?.(variable) ?? (tangent(value, variable) as Scalar);
   if (isZero(slope))
     throw new ArgumentError(
       "root",

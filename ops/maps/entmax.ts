@@ -141,6 +141,11 @@ export function entmaxOf(
     {
       straight: (f) => mul(log1p(f), expm1Ratio(mul(order, log1p(f)))) as Scalar,
       support: (l) => parts(l).inside,
+      // dp/dλ = −p/(1 + v): one division where the derived slope has a second ratio.
+      slope: (l) => {
+        const { inside, p, v } = parts(l);
+        return neg(sum(select(inside, div(p, add(1, v)), 0)));
+      },
     },
   );
   return { z, lambda, eps, ...parts(lambda) };

@@ -43,7 +43,8 @@ export function logSumExpCentred(
 ): { readonly e: Row; readonly total: Scalar; readonly lse: Scalar } {
   const e = kept ? select(kept, exp(z), 0) : exp(z);
   const top = greaterEqual(z, 0);
-  const others = sub(add(sum(select(not(top), e, 0)), count(top)), 1) as Scalar;
+  // Ties beyond the first count first: 1 + tiny − 1 would lose the tiny.
+  const others = add(sum(select(not(top), e, 0)), sub(count(top), 1)) as Scalar;
   const total = sum(e);
   return { e, total, lse: differentiateAs(log1p(others), log(total)) };
 }
