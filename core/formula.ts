@@ -16,6 +16,7 @@ import {
   reads,
   rowInput,
   type Scalar,
+  savedInput,
   scalarInput,
   select,
   substitute,
@@ -186,7 +187,7 @@ export class Formula {
         return node;
       }
       if (e.kind === "scalar" && e.sort === "number" && overRow.has(e) && !lateOnly.has(e)) {
-        const node = scalarInput(`saved${saved.length}`);
+        const node = savedInput(`saved${saved.length}`, e);
         placeholders.set(e, { node, source: { from: "saved", at: saved.length } });
         saved.push(e);
         return node;

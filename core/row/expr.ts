@@ -88,6 +88,8 @@ export interface RootParts {
 export interface InputInfo {
   readonly name: string;
   readonly stored: "float" | "i32" | "bool";
+  /** If known, the row of which this scalar is the maximum: a saved one that a backward program reads back. */
+  readonly maximumOf?: Expr;
 }
 
 type Detail = number | InputInfo | RootParts | undefined;
@@ -203,6 +205,12 @@ export function scalarInput(name: string, stored: "bool"): ScalarMask;
 export function scalarInput(name: string, stored?: "float" | "i32"): Scalar;
 export function scalarInput(name: string, stored: "float" | "i32" | "bool" = "float"): Expr {
   return fresh("input", "scalar", stored === "bool" ? "bool" : "number", [], { name, stored });
+}
+
+/** A scalar input that stands for a scalar computed earlier. */
+export function savedInput(name: string, e: Expr): Scalar {
+  const known = e.word === "max" ? { maximumOf: e.args[0]! } : {};
+  return fresh("input", "scalar", "number", [], { name, stored: "float", ...known }) as Scalar;
 }
 
 /** The position of each entry: 0 … n − 1. */

@@ -2,7 +2,7 @@
 // Scalars are vectors whose lanes are all alike, so that one text serves rows and scalars. No loops here.
 
 import type { DType } from "../../dtype.ts";
-import { constantOf, type Expr } from "../../row/expr.ts";
+import { constantOf, type Expr, type InputInfo } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import type { Schedule } from "../../row/schedule.ts";
 import { type Fn, type Lanes, type Local, lanes, op } from "./assembler.ts";
@@ -327,6 +327,12 @@ export function emitScalar(frame: Frame, e: Expr): void {
   site.close();
 }
 
+/** The row of which a scalar is the maximum, computed here or read back. */
+function maximumOf(e: Expr): Expr | undefined {
+  if (e.word === "max") return e.args[0];
+  return e.word === "input" ? (e.detail as InputInfo).maximumOf : undefined;
+}
+
 /** Whether a number is certainly not above 0 (or is NaN): exp needs no guard against overflow there. */
 function nonPositive(e: Expr): boolean {
   const [a, b] = e.args as [Expr, Expr];
@@ -334,7 +340,7 @@ function nonPositive(e: Expr): boolean {
     case "const":
       return (e.detail as number) <= 0;
     case "sub":
-      return (b.word === "max" && b.args[0] === a) || (nonPositive(a) && nonNegative(b));
+      return maximumOf(b) === a || (nonPositive(a) && nonNegative(b));
     case "neg":
       return nonNegative(a);
     case "minimum":
