@@ -3,7 +3,6 @@
 // Knows no instruction set and no memory: every emitter reads the same schedule.
 
 import {
-  add,
   constant,
   constantOf,
   type Expr,
@@ -12,7 +11,6 @@ import {
   neg,
   type RootParts,
   select,
-  sub,
   type Value,
 } from "./expr.ts";
 import type { Program } from "./program.ts";

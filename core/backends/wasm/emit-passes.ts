@@ -7,8 +7,8 @@ import { type Local, op } from "./assembler.ts";
 import { emitHot, fold, keeping, type Sink, writing } from "./emit-sinks.ts";
 import { type Frame, Site, type Stream } from "./emit-values.ts";
 
-/** Vectors per turn of the main loop, if they cost little. */
-const unrolled = 8;
+/** Vectors per turn of the main loop: what costs much has the processor busy without that, and long code is slow to compile. */
+const copiesFor = (cost: number): number => (cost <= 4 ? 8 : cost <= 40 ? 4 : 1);
 /** Turns of the main loop after which partial sums go to the outer ones. */
 const turnsPerBlock = 16;
 
@@ -101,7 +101,7 @@ export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
     return frame.extent.gathered.get(e) ?? frame.inputs.get(e) ?? kept;
   });
   takeReciprocals(frame, needs.divisors);
-  const copies = needs.cost <= 40 ? unrolled : needs.cost <= 90 ? 4 : needs.cost <= 200 ? 2 : 1;
+  const copies = copiesFor(needs.cost);
   for (const sink of sinks) sink.begin?.(copies);
 
   const streams = new Map<Local, Stream>();

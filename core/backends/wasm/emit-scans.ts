@@ -83,6 +83,19 @@ export function emitKth(frame: Frame, step: ScanStep): void {
       site.storeWhole(slot, key);
     },
   };
+  // Images are read four vectors at a time: the last ones are lowest unless the walk writes them.
+  const from = f.local("i32");
+  f.get(frame.extent.end)
+    .i32(63)
+    .op(op.i32Add)
+    .i32(-64)
+    .op(op.i32And)
+    .get(slot.pointer)
+    .op(op.i32Add)
+    .set(from);
+  for (let back = 16; back <= 48; back += 16) {
+    f.get(from).i32(back).op(op.i32Sub).get(lowest).store(op.v128Store);
+  }
   walk(frame, step, [...keeping(frame, step.keeps), keys]);
 
   const k = f.local("i32");
@@ -95,10 +108,13 @@ export function emitKth(frame: Frame, step: ScanStep): void {
   );
   // The bracket [a, b] of images: a is reached by at least k entries, nothing above b is.
   const [a, b, middle] = [f.local(int), f.local(int), f.local(int)];
-  const [candidate, reached, at] = [f.local("v128"), f.local("v128"), f.local("i32")];
+  const [candidate, found] = [f.local("v128"), f.local("i32")];
+  const reached = [f.local("v128"), f.local("v128")];
+  const at = f.local("i32");
+  const extract = wide ? op.i64x2ExtractLane : op.i32x4ExtractLane;
   const scalarImage = (v: Local): void => {
     image(v);
-    f.lane(wide ? op.i64x2ExtractLane : op.i32x4ExtractLane, 0);
+    f.lane(extract, 0);
   };
   acrossLanes(frame, low, lanes.pmin);
   acrossLanes(frame, high, lanes.pmax);
@@ -108,20 +124,29 @@ export function emitKth(frame: Frame, step: ScanStep): void {
   f.set(b);
   const out = f.local("v128");
   const integer = wide
-    ? { sub: op.i64Sub, add: op.i64Add, shrU: op.i64ShrU, lt: op.i64LtS, one: () => f.i64(1) }
-    : { sub: op.i32Sub, add: op.i32Add, shrU: op.i32ShrU, lt: op.i32LtS, one: () => f.i32(1) };
+    ? { sub: op.i64Sub, add: op.i64Add, and: op.i64And, shrU: op.i64ShrU, lt: op.i64LtS, one: () => f.i64(1) }
+    : {
+        sub: op.i32Sub,
+        add: op.i32Add,
+        and: op.i32And,
+        shrU: op.i32ShrU,
+        lt: op.i32LtS,
+        one: () => f.i32(1),
+      };
 
-  /** A loop over the images. */
-  const scan = (body: () => void): void => {
+  const key = f.local("v128");
+  const scan = (take: (copy: number) => void): void => {
     f.i32(0).set(at);
     const next = f.loop();
-    body();
-    f.get(at).i32(16).op(op.i32Add).tee(at).get(frame.extent.end).op(op.i32LtU).brIf(next).end();
+    f.get(slot.pointer).get(at).op(op.i32Add).set(from);
+    for (let copy = 0; copy < 4; copy++) {
+      f.get(from)
+        .load(op.v128Load, 16 * copy)
+        .set(key);
+      take(copy);
+    }
+    f.get(at).i32(64).op(op.i32Add).tee(at).get(frame.extent.end).op(op.i32LtU).brIf(next).end();
   };
-  const pushKeys = (): void => {
-    f.get(slot.pointer).get(at).op(op.i32Add).load(op.v128Load);
-  };
-
   const done = f.block();
   const search = f.loop();
   f.get(a).get(b).op(integer.lt);
@@ -132,50 +157,31 @@ export function emitKth(frame: Frame, step: ScanStep): void {
   f.op(integer.shrU);
   f.get(b).get(a).op(integer.sub);
   integer.one();
-  f.op(wide ? op.i64And : op.i32And, integer.add, integer.add)
-    .tee(middle)
-    .op(lanes.intSplat)
-    .set(candidate);
-  f.get(frame.constant(0)).set(reached);
-  scan(() => {
-    f.get(reached);
-    pushKeys();
-    f.get(candidate)
-      .op(wide ? op.i64x2GeS : op.i32x4GeS, lanes.intSub)
-      .set(reached);
+  f.op(integer.and, integer.add, integer.add).tee(middle);
+  // What reaches the middle is above the integer before it: one instruction less than the comparison "at least".
+  integer.one();
+  f.op(integer.sub, lanes.intSplat).set(candidate);
+  for (const l of reached) f.get(frame.constant(0)).set(l);
+  scan((copy) => {
+    const to = reached[copy % 2]!;
+    f.get(to).get(key).get(candidate).op(lanes.intGtS, lanes.intSub).set(to);
   });
-  acrossLanes(frame, reached, lanes.intAdd);
-  const found = f.local("i32");
-  f.get(reached).lane(op.i32x4ExtractLane, 0).tee(found).get(k).op(op.i32Eq);
+  const total = reached[0]!;
+  f.get(total).get(reached[1]!).op(lanes.intAdd).set(total);
+  acrossLanes(frame, total, lanes.intAdd);
+  f.get(total).lane(op.i32x4ExtractLane, 0).tee(found).get(k).op(op.i32Eq);
   f.if();
-  // Exactly k reach it: their smallest.
-  f.get(magnitude).set(reached);
+  // Exactly k reach it: their smallest is the answer.
+  f.get(magnitude).set(total);
   scan(() => {
-    const key = f.local("v128");
-    pushKeys();
-    f.tee(key)
-      .get(reached)
-      .get(key)
-      .get(candidate)
-      .op(wide ? op.i64x2GeS : op.i32x4GeS);
-    if (wide) f.get(reached).get(key).op(op.i64x2GtS, op.v128And, op.v128Bitselect).set(reached);
-    else f.op(op.v128Bitselect).get(reached).op(op.i32x4MinS).set(reached);
-    f.free(key);
+    f.get(key).get(total).get(key).get(candidate).op(lanes.intGtS);
+    f.get(total).get(key).op(lanes.intGtS, op.v128And, op.v128Bitselect).set(total);
   });
-  if (wide) {
-    const other = f.local("v128");
-    f.get(reached).get(reached).shuffle(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7).set(other);
-    f.get(other)
-      .get(reached)
-      .get(reached)
-      .get(other)
-      .op(op.i64x2GtS, op.v128Bitselect)
-      .set(reached)
-      .free(other);
-  } else acrossLanes(frame, reached, op.i32x4MinS);
-  f.get(reached)
-    .lane(wide ? op.i64x2ExtractLane : op.i32x4ExtractLane, 0)
-    .set(a);
+  for (let lane = 0; lane < lanes.count; lane++) {
+    f.get(total).lane(extract, lane);
+    if (lane === 0) f.set(a);
+    else f.tee(middle).get(a).get(middle).get(a).op(integer.lt, op.select).set(a);
+  }
   f.br(done);
   f.end();
   f.get(found).get(k).op(op.i32GtS);
@@ -196,5 +202,5 @@ export function emitKth(frame: Frame, step: ScanStep): void {
   acrossLanes(frame, missing, op.v128Or);
   f.get(missing).op(op.v128Or).set(out);
   frame.scalars.set(step.node, out);
-  f.free(low, high, missing, k, a, b, middle, candidate, reached, at, found);
+  f.free(low, high, missing, k, a, b, middle, candidate, found, ...reached, at, from, key);
 }

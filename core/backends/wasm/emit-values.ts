@@ -378,6 +378,18 @@ function nonNegative(e: Expr): boolean {
   }
 }
 
+/** Words of one argument that are functions of `math.ts`. */
+const functions = {
+  expm1: math.expm1,
+  log: math.log,
+  log1p: math.log1p,
+  sin: math.sin,
+  cos: math.cos,
+  tanh: math.tanh,
+  erf: math.erf,
+  logNormalCdf: math.logNormalCdf,
+};
+
 /** Leaves an elementwise word of the values that `site` gives its arguments on the stack. */
 function pushWord(frame: Frame, e: Expr, site: Site): void {
   const { f, lanes } = frame;
@@ -393,6 +405,12 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
     push(b).op(instruction);
   };
   const number = (value: number): Frame["f"] => f.get(frame.constant(value));
+  /** The larger or smaller one of what is on the stack and y: by one instruction where y is certainly no NaN. */
+  const pushBound = (word: "maximum" | "minimum", y: Expr): void => {
+    const plain = Number.isNaN(constantOf(y) ?? Number.NaN);
+    if (word === "maximum") push(y).op(plain ? lanes.max : lanes.pmax);
+    else push(y).op(plain ? lanes.min : lanes.pmin);
+  };
   /** Takes over the local that a function of `math.ts` gives. */
   const result = (l: Local): void => {
     f.get(l).free(l);
@@ -441,11 +459,11 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
     case "tanh":
     case "erf":
     case "logNormalCdf":
-      result(math[e.word](f, w, site.local(a)));
+      result(functions[e.word](f, w, site.local(a)));
       break;
     case "log1pRatio":
     case "expm1Ratio":
-      result(math[e.word](f, w, site.local(a), k));
+      result((e.word === "log1pRatio" ? math.log1pRatio : math.expm1Ratio)(f, w, site.local(a), k));
       break;
     case "sigmoid": {
       // 1/(1 + t) or t/(1 + t) with t = e^−|x|: no overflow, and digits on both sides.
@@ -501,18 +519,15 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
       break;
     case "maximum":
     case "minimum": {
-      const least = e.word === "maximum";
-      // With a number that is not NaN the one-instruction form keeps the NaN of the other.
       const [x, y] = constantOf(a) !== undefined ? [b, a] : [a, b];
-      const quick = !Number.isNaN(constantOf(y) ?? Number.NaN);
       push(x);
-      push(y).op(quick ? (least ? lanes.pmax : lanes.pmin) : least ? lanes.max : lanes.min);
+      pushBound(e.word, y);
       break;
     }
     case "clamp":
       push(a);
-      push(b).op(lanes.pmax);
-      push(c).op(lanes.pmin);
+      pushBound("maximum", b);
+      pushBound("minimum", c);
       break;
     case "greater":
       both(lanes.gt);

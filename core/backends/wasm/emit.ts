@@ -31,7 +31,7 @@ export function compileRows(kernel: Kernel, memory: WebAssembly.Memory): RowFunc
   const { bytes } = lanes[kernel.float];
   const patterns = plan.steps.some(gathers) ? patternBytes : 0;
   const call = assemble(kernel, plan, patterns).instantiate(memory).rows as RowFunction["call"];
-  return { call, scratchBytes: (n) => patterns + plan.slots * ((n * bytes + 15) & -16) };
+  return { call, scratchBytes: (n) => patterns + plan.slots * ((n * bytes + 63) & -64) };
 }
 
 /** Whether the step, or one inside it, gathers entries. */
@@ -82,9 +82,9 @@ function assemble(kernel: Kernel, plan: Schedule, patterns: number): WasmModule 
       else
         f.get(frame.slots[k - 1]!.pointer)
           .get(end)
-          .i32(15)
+          .i32(63)
           .op(op.i32Add)
-          .i32(-16)
+          .i32(-64)
           .op(op.i32And, op.i32Add)
           .set(pointer);
       frame.slots.push({ pointer, type: kernel.float });
@@ -113,16 +113,16 @@ function assemble(kernel: Kernel, plan: Schedule, patterns: number): WasmModule 
     const next = f.loop();
     for (const step of steps) emitStep(frame, step);
     for (const { result, node } of plan.scalars) storeScalar(frame, result, node);
-    inputs.forEach((_, k) =>
-      f
-        .get(2 * k)
+    for (const [k, { pointer }] of [...frame.inputs.values()].entries()) {
+      f.get(pointer)
         .get(2 * k + 1)
         .op(op.i32Add)
-        .set(2 * k),
-    );
-    advance.forEach((step, k) =>
-      f.get(frame.outputs[k]!.pointer).get(step).op(op.i32Add).set(frame.outputs[k]!.pointer),
-    );
+        .set(pointer);
+    }
+    advance.forEach((step, k) => {
+      const { pointer } = frame.outputs[k]!;
+      f.get(pointer).get(step).op(op.i32Add).set(pointer);
+    });
     f.get(row).i32(1).op(op.i32Add).tee(row).get(rows).op(op.i32LtU).brIf(next).end();
     f.end();
   });
