@@ -234,7 +234,8 @@ export function adjoints(
   const all = new Cotangents();
   results.forEach((e, k) => {
     const v = cotangents[k];
-    if (v) all.add(e, v);
+    // A scalar that is stored along a row is the same at every entry.
+    if (v) all.add(e, e.kind === "scalar" && v.kind === "row" ? sum(v) : v);
   });
   const nodes = nodesOf(results);
   const active = new Set<Expr>(wanted);
