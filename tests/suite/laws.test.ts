@@ -1,0 +1,65 @@
+// Every op keeps the laws that its card names, and those that follow from them, with the options of its first example.
+
+import { describe, test } from "vitest";
+import { checkLaws, type LawFunction } from "../../core/check/index.ts";
+import type { Shape } from "../../core/shape.ts";
+import { Tensor } from "../../core/tensor.ts";
+import {
+  type AnyOp,
+  byName,
+  generator,
+  mapSlots,
+  type Setting,
+  settings,
+  templateOf,
+  upload,
+} from "./samples.ts";
+
+/** The op as a function of scores alone; labels, masks and class weights are made to fit them. */
+function ofScores(op: AnyOp, setting: Setting): LawFunction {
+  const { info } = op;
+  if (info.kind === "map") return op as unknown as LawFunction;
+  const template = templateOf(op, info.examples[0]!);
+  return (x: Tensor<Shape>) => {
+    const [rows, n] = [x.size / x.shape.at(-1)!, x.shape.at(-1)!];
+    const random = generator(41);
+    let first = true;
+    const args = mapSlots(template, (s) => {
+      if (first) {
+        first = false;
+        return x;
+      }
+      if (info.kind === "loss" && s.name === "target" && s.stored === "i32") {
+        return upload(
+          { ...s, shape: [rows], data: Array.from({ length: rows }, (_, i) => (i * 5) % n) },
+          setting,
+        );
+      }
+      const shape = info.kind === "loss" && s.name !== "target" ? [n] : [rows, n];
+      const entry = (): number => (s.stored === "bool" ? Number(random() < 0.7) : 0.5 + random());
+      return upload(
+        { ...s, shape, data: Array.from({ length: shape.reduce((a, b) => a * b) }, entry) },
+        setting,
+      );
+    });
+    if (info.kind !== "loss") return op(...args) as Tensor;
+    const last = args.at(-1);
+    const options = args.length > 2 && !(last instanceof Tensor) ? (last as object) : {};
+    return op(args[0], args[1], { ...options, reduction: "none" }) as Tensor;
+  };
+}
+
+const lawful = byName.filter(([, op]) => op.info.laws.length > 0);
+
+describe.each(lawful)("%s", (_, op) => {
+  const { laws: named, kind } = op.info;
+  // What a loss makes of an infinite score is its own affair.
+  const laws = kind === "rowMap" && named.includes("nanRow") ? [...named, "infiniteRow"] : named;
+  describe.each(settings)("on $device in $dtype", (setting) => {
+    test.each(laws)("%s", (law) => {
+      // Without that law a score of −∞ has no meaning for the op.
+      const without = laws.includes("masked") ? [] : (["masked"] as const);
+      checkLaws(ofScores(op, setting), [law], { ...setting, without, runs: 30 });
+    });
+  });
+});
