@@ -4,6 +4,8 @@ import type { Backend, MatrixOperand, Storage, View } from "../../core/backends/
 import { createJsBackend } from "../../core/backends/js/index.ts";
 import { createWasmBackend } from "../../core/backends/wasm/index.ts";
 import { type DType, dtypes, type FloatDType, type TypedArray } from "../../core/dtype.ts";
+import { add, type Expr, greater, mul, rowInput, scalarInput, select } from "../../core/row/expr.ts";
+import { Kernel, type Program } from "../../core/row/program.ts";
 
 const wasm = createWasmBackend();
 const js = createJsBackend();
@@ -443,6 +445,68 @@ test("random bits are those of the cipher, and floats are made of them", () => {
         wasm.random(dtype, key, storage, size);
         expect([...read()], `${dtype} × ${size}`).toEqual(expected[dtype]);
       }
+    }
+  }
+});
+
+// ---------------------------------------------------------------------------------------------------------------
+// Row kernels
+
+test("row kernels take numbers and tensors, few or many, and results of every kind", () => {
+  const [a, b, c] = [rowInput("a"), rowInput("b"), rowInput("c")];
+  const [s, k, flag] = [scalarInput("s"), scalarInput("k", "i32"), scalarInput("flag", "bool")];
+  const program = (
+    inputs: readonly Expr[],
+    results: readonly Expr[],
+    stored: ("float" | "i32" | "bool")[],
+  ): Program => ({
+    name: "test",
+    inputs,
+    results,
+    kinds: results.map((r) => r.kind),
+    stored,
+  });
+  // Whole numbers, so that no reading rounds.
+  const sum = add(a, mul(s, 2));
+  const programs: [Program, (number | TypedArray)[]][] = [
+    [program([a], [add(a, 1)], ["float"]), [values("i32", 10)]],
+    [program([a, s], [sum], ["float"]), [values("i32", 10), 3]],
+    [program([a, b, s], [add(mul(a, b), s)], ["float"]), [values("i32", 10), values("i32", 10, 2), -2]],
+    [program([a, k, flag], [select(flag, add(a, k), a)], ["float"]), [values("i32", 10), 7, 1]],
+    [
+      program([a, b, c, s], [add(add(a, b), mul(c, s)), greater(a, b)], ["float", "bool"]),
+      [values("i32", 10), values("i32", 10, 2), values("i32", 10, 3), 0.5],
+    ],
+  ];
+  for (const [p, operands] of programs) {
+    for (const float of floats) {
+      const kernel = Kernel.of(p, float);
+      // A second device of the same kind has a memory of its own: what the first compiled is no use to it.
+      const results = [wasm, js, createWasmBackend()].map((backend) => {
+        const inputs = operands.map((operand) =>
+          typeof operand === "number"
+            ? operand
+            : {
+                storage: put(
+                  backend,
+                  new dtypes[float].array(operand.length).map((_, i) => operand[i]!),
+                ),
+                offset: 1,
+                rowStride: 4,
+              },
+        );
+        const outputs = kernel.outputs.map((dtype) => guarded(backend, dtype, 2 * 3));
+        backend.rows(
+          kernel,
+          inputs,
+          outputs.map((o) => o.storage),
+          2,
+          3,
+        );
+        return outputs.map((o) => o.read());
+      });
+      expect(results[0]).toEqual(results[1]);
+      expect(results[2]).toEqual(results[1]);
     }
   }
 });

@@ -59,7 +59,12 @@ export function createWasmBackend(): Backend {
   let peak = 0;
   let scratch = 0;
   let scratchBytes = 0;
-  const copies: { [types: string]: Copy } = {};
+  const copies: { readonly [from in DType]: { [to in DType]?: Copy } } = {
+    f32: {},
+    f64: {},
+    i32: {},
+    bool: {},
+  };
   const matmuls: { [D in DType]?: Matmul } = {};
   const gathers: { [D in DType]?: Indexed } = {};
   const scatters: { [D in DType]?: Indexed } = {};
@@ -95,7 +100,8 @@ export function createWasmBackend(): Backend {
       ...compileRows(kernel, memory),
       heap,
       widths: kernel.inputs.map((dtype) => dtypes[dtype].width),
-      parameters: new Array<number>(2 * kernel.inputs.length + kernel.outputs.length + 4).fill(0),
+      // Made without holes: spreading an array that may have some is ten times slower.
+      parameters: Array.from({ length: 2 * kernel.inputs.length + kernel.outputs.length + 4 }, () => 0),
     };
     kernel.compiled.wasm = made;
     return made;
@@ -115,15 +121,16 @@ export function createWasmBackend(): Backend {
   const strideOf = (input: RowOperand | number, width: number): number =>
     typeof input === "number" ? 0 : input.rowStride * width;
 
-  // Axes of a copy, the fastest first, reused from call to call.
-  const counts: number[] = [];
-  const fromSteps: number[] = [];
-  const toSteps: number[] = [];
+  // Axes of a copy, the fastest first: kept from call to call, since cutting and growing arrays costs more than a copy.
+  const counts = [1, 1, 1, 1];
+  const fromSteps = [0, 0, 0, 0];
+  const toSteps = [0, 0, 0, 0];
+  let axes = 0;
 
   /** Takes up the next slower axis; one that continues another on both sides is joined with it. */
   function addAxis(count: number, fromStep: number, toStep: number): void {
     if (count === 1) return;
-    const last = counts.length - 1;
+    const last = axes - 1;
     if (
       last >= 0 &&
       fromStep === fromSteps[last]! * counts[last]! &&
@@ -132,46 +139,46 @@ export function createWasmBackend(): Backend {
       counts[last]! *= count;
       return;
     }
-    counts.push(count);
-    fromSteps.push(fromStep);
-    toSteps.push(toStep);
+    counts[axes] = count;
+    fromSteps[axes] = fromStep;
+    toSteps[axes] = toStep;
+    axes++;
   }
 
-  /** Copies along the axes taken up, of which the kernel knows four, and forgets them. */
+  /** Copies along the axes taken up, and forgets them. */
   function copyAxes(fromType: DType, from: number, toType: DType, to: number): void {
-    const same = fromType === toType;
-    const [source, target] = same ? [alike[fromType], alike[toType]] : [fromType, toType];
-    const copy = lazily(copies, `${source} ${target}`, () => compileCopy(source, target, memory));
-    while (counts.length < 4) {
-      counts.push(1);
-      fromSteps.push(0);
-      toSteps.push(0);
+    const source = fromType === toType ? alike[fromType] : fromType;
+    const target = fromType === toType ? source : toType;
+    const copy = copies[source][target] ?? compileCopy(source, target, memory);
+    copies[source][target] = copy;
+    for (let axis = axes; axis < 4; axis++) counts[axis] = 1;
+    copyFrom(axes - 1, copy, from, to);
+    axes = 0;
+  }
+
+  /** Copies along this axis and the faster ones; the kernel itself knows four. */
+  function copyFrom(axis: number, copy: Copy, at: number, out: number): void {
+    if (axis > 3) {
+      for (let i = 0; i < counts[axis]!; i++)
+        copyFrom(axis - 1, copy, at + i * fromSteps[axis]!, out + i * toSteps[axis]!);
+      return;
     }
-    const over = (axis: number, at: number, out: number): void => {
-      if (axis > 3) {
-        for (let i = 0; i < counts[axis]!; i++)
-          over(axis - 1, at + i * fromSteps[axis]!, out + i * toSteps[axis]!);
-        return;
-      }
-      copy(
-        at,
-        out,
-        counts[3]!,
-        fromSteps[3]!,
-        toSteps[3]!,
-        counts[2]!,
-        fromSteps[2]!,
-        toSteps[2]!,
-        counts[1]!,
-        fromSteps[1]!,
-        toSteps[1]!,
-        counts[0]!,
-        fromSteps[0]!,
-        toSteps[0]!,
-      );
-    };
-    over(counts.length - 1, from, to);
-    counts.length = fromSteps.length = toSteps.length = 0;
+    copy(
+      at,
+      out,
+      counts[3]!,
+      fromSteps[3]!,
+      toSteps[3]!,
+      counts[2]!,
+      fromSteps[2]!,
+      toSteps[2]!,
+      counts[1]!,
+      fromSteps[1]!,
+      toSteps[1]!,
+      counts[0]!,
+      fromSteps[0]!,
+      toSteps[0]!,
+    );
   }
 
   const backend: Backend = {

@@ -69,7 +69,22 @@ function convert(f: Fn, from: DType, to: DType): void {
 }
 
 /** (from, to, n0, from0, to0, n1, from1, to1, n2, …, to3): four axes, the last fastest, and their strides on either side. */
-export type Copy = (from: number, to: number, ...axes: number[]) => void;
+export type Copy = (
+  from: number,
+  to: number,
+  n0: number,
+  from0: number,
+  to0: number,
+  n1: number,
+  from1: number,
+  to1: number,
+  n2: number,
+  from2: number,
+  to2: number,
+  n3: number,
+  from3: number,
+  to3: number,
+) => void;
 
 const planeParams = ["i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
 

@@ -7,22 +7,25 @@ const pageBytes = 65536;
 const initialPages = 64;
 /** Kernels may read this far past a block: vectors at the tail of a row, tiles at the edge of a matrix. */
 const slack = 32;
-/** Size classes: eight steps from each power of two to the next, so rounding up wastes an eighth at most. */
-const perOctave = 8;
-const smallest = 128;
-const classCount = 25 * perOctave;
+/**
+ * Size classes, in units of 16 bytes: every number of units up to 16, then eight steps from each power of two to the next.
+ * Rounding up wastes an eighth at most, and every stretch of units is a sum of classes.
+ */
+const unit = 16;
+const classCount = 8 * 26;
 
+/** Bytes of a class. */
 function classBytes(index: number): number {
-  return (smallest / perOctave) * 2 ** Math.floor(index / perOctave) * (perOctave + (index % perOctave));
+  const scale = Math.max(0, (index >> 3) - 1);
+  return unit * (index - 8 * scale + 1) * 2 ** scale;
 }
 
-/** The smallest class that holds so many bytes; what no address reaches gets a class beyond all. */
+/** The smallest class that holds so many bytes (at least 1); what no address reaches gets a class beyond all. */
 function classOf(bytes: number): number {
-  if (bytes <= smallest) return 0;
   if (!(bytes < 2 ** 32)) return classCount;
-  const octave = 31 - Math.clz32((bytes - 1) / smallest);
-  const base = smallest * 2 ** octave;
-  return octave * perOctave + Math.ceil(((bytes - base) * perOctave) / base);
+  const last = Math.ceil(bytes / unit) - 1;
+  const scale = Math.max(0, 28 - Math.clz32(last));
+  return 8 * scale + (last >> scale);
 }
 
 /** A growing memory. Its views are replaced when it grows: read them after the last allocation, and keep none. */
@@ -99,8 +102,8 @@ export class Heap {
   /** Puts a stretch of memory into the pools, the largest pieces first. */
   private pool(address: number, bytes: number): void {
     let at = address;
-    for (let left = bytes; left >= smallest; ) {
-      let index = Math.min(classOf(left), classCount - 1);
+    for (let left = bytes; left > 0; ) {
+      let index = classOf(left);
       if (classBytes(index) > left) index--;
       const size = classBytes(index);
       this.free[index]!.push(at);
