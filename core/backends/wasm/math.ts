@@ -146,7 +146,7 @@ function powerOfTwo(f: Fn, w: Width, t: Local): Fn {
 
 /** e^x, with gradual underflow. */
 export function exp(f: Fn, w: Width, x: Local): Local {
-  const { add, mul, intSub } = lanes[w];
+  const { add, mul, lt, intSub } = lanes[w];
   const held = store(clamp(f, w, x, w === "f32" ? -104 : -746, w === "f32" ? 89 : 710));
   const reduced = reduce(f, w, held);
   const { t, n } = reduced;
@@ -155,6 +155,10 @@ export function exp(f: Fn, w: Width, x: Local): Local {
   f.get(n).get(f.constant(w, 0.5)).op(mul).get(magic).op(add).set(held);
   reducedExpm1(f, w, reduced, expTail[w]).get(f.constant(w, 1)).op(add);
   powerOfTwo(f, w, held).op(mul);
+  // What rounds to 0 is made 0 before the product that would underflow: an underflow costs as much as three exponentials.
+  f.get(x)
+    .get(f.constant(w, w === "f32" ? -103.98 : -745.14))
+    .op(lt, op.v128AndNot);
   f.get(t).get(held).op(intSub).set(t);
   powerOfTwo(f, w, t).op(mul);
   f.free(t, n, held);
