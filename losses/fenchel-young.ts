@@ -159,14 +159,14 @@ export const entmaxLoss: Loss<Alpha, "either"> = /* @__PURE__ */ lossOf<Alpha>(
     const { z, eps, u, logP, inside, p } = entmaxOf(x, alpha!);
     // Tsallis: H(q) = −Σ q·(q^ε − 1)/(ε·α), with (q^ε − 1)/ε = log q·expm1Ratio(ε·log q), which is u where q = p.
     const tsallis = (q: Row, logQ: Row, on: RowMask): Scalar =>
-      neg(div(sum(select(on, mul(mul(q, logQ), expm1Ratio(mul(eps, logQ))), 0)), alpha!)) as Scalar;
+      neg(div(sum(select(on, mulZero(q, mul(logQ, expm1Ratio(mulZero(eps, logQ)))), 0)), alpha!)) as Scalar;
     const of = (q?: Row): [Row, Row, RowMask] =>
       q ? [q, log(q), greater(q, 0) as RowMask] : [p, logP, inside];
     return {
       z,
       p,
       entropy: (q) =>
-        q ? tsallis(...of(q)) : (neg(div(sum(select(inside, mul(p, u), 0)), alpha!)) as Scalar),
+        q ? tsallis(...of(q)) : (neg(div(sum(select(inside, mulZero(p, u), 0)), alpha!)) as Scalar),
       slope: (q) => adjoints([tsallis(...of(q))], [constant(1)], [alpha!], [p, logP])[0] as Scalar,
     };
   },

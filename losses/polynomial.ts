@@ -1,6 +1,19 @@
 // Negative log-likelihoods of the polynomial normalisers: Taylor softmax and spherical softmax.
 
-import { add, div, equal, log, mul, oneHot, pick, type Scalar, select, sub, sum } from "../core/row/expr.ts";
+import {
+  add,
+  div,
+  equal,
+  log,
+  mul,
+  oneHot,
+  pick,
+  type Scalar,
+  select,
+  sqrt,
+  sub,
+  sum,
+} from "../core/row/expr.ts";
 import { type IgnoreOption, type Loss, rowLoss, type ScalarLike } from "../core/rowop.ts";
 import { scaled, taylorOrder, taylorPolynomial } from "../ops/maps/polynomial.ts";
 
@@ -19,7 +32,7 @@ export const taylorCe: Loss<Taylor> = /* @__PURE__ */ rowLoss("taylorCe", {
   against: "labels",
   params: { order: taylorOrder },
   program: ({ x, target, order }) => {
-    const { t, r } = scaled(x);
+    const { t, r } = scaled(x, 1);
     const f = taylorPolynomial(t, r, order);
     const slope = mul(taylorPolynomial(t, r, order - 1), r); // fₖ' = fₖ₋₁
     const total = sum(f);
@@ -51,7 +64,7 @@ export const logSphericalCe: Loss<Spherical> = /* @__PURE__ */ rowLoss("logSpher
   against: "labels",
   params: { eps: { is: "scalar", default: 0, min: 0 } },
   program: ({ x, target, eps }) => {
-    const { t, r } = scaled(x);
+    const { t, r } = scaled(x, sqrt(eps));
     const w = add(mul(t, t), mul(eps, mul(r, r)));
     const own = pick(w, target);
     return select(equal(own, 0), Number.POSITIVE_INFINITY, sub(log(sum(w)), log(own))) as Scalar;

@@ -162,6 +162,40 @@ class Cotangents {
   }
 }
 
+/** A row as (rest · scalar) or (rest ÷ scalar), if it is one. */
+function scalarFactor(r: Value): { rest: Value; scalar: Value; divides: boolean } | undefined {
+  const [a, b] = r.args as [Value, Value];
+  switch (r.word) {
+    case "mul":
+    case "mulZero": {
+      if (a.kind === "scalar") return { rest: b, scalar: a, divides: false };
+      if (b.kind === "scalar") return { rest: a, scalar: b, divides: false };
+      const inner = a.word === r.word ? scalarFactor(a) : undefined;
+      return inner && { ...inner, rest: r.word === "mul" ? mul(inner.rest, b) : mulZero(inner.rest, b) };
+    }
+    case "div":
+      return b.kind === "scalar" ? { rest: a, scalar: b, divides: true } : undefined;
+    case "select": {
+      const inner = constantOf(r.args[2]!) === 0 ? scalarFactor(b) : undefined;
+      return inner && { ...inner, rest: select(r.args[0] as Mask, inner.rest, 0) };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * The sum of a row of cotangents or tangents, with their scalar factors taken out: those depend on reductions themselves, and
+ * a reduction inside a reduction would cost a pass.
+ */
+function total(r: Value): Value {
+  if (r.word === "neg") return neg(total(r.args[0] as Value));
+  const factor = scalarFactor(r);
+  if (!factor) return sum(r);
+  const rest = total(factor.rest);
+  return factor.divides ? div(rest, factor.scalar) : mulZero(factor.scalar, rest);
+}
+
 /** Hands the cotangent v of e to what e reads directly. */
 function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
   const x = e.args[0] as Value;
@@ -191,7 +225,7 @@ function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
         if (arg.sort !== "number") return;
         const passed = chain(e, i, v, mulZero);
         // A scalar that feeds a row is read by every entry.
-        give(arg, e.kind === "row" && arg.kind === "scalar" ? sum(passed) : passed);
+        give(arg, e.kind === "row" && arg.kind === "scalar" ? total(passed) : passed);
       });
   }
 }
@@ -235,7 +269,7 @@ export function adjoints(
   results.forEach((e, k) => {
     const v = cotangents[k];
     // A scalar that is stored along a row is the same at every entry.
-    if (v) all.add(e, e.kind === "scalar" && v.kind === "row" ? sum(v) : v);
+    if (v) all.add(e, e.kind === "scalar" && v.kind === "row" ? total(v) : v);
   });
   const nodes = nodesOf(results);
   const active = new Set<Expr>(wanted);
@@ -264,7 +298,7 @@ export function tangent(e: Expr, variable: Scalar): Value {
     const first = x.args[0] as Value;
     switch (x.word) {
       case "sum":
-        r = sum(t[0]!);
+        r = total(t[0]!);
         break;
       case "max":
         r = pick(t[0]!, argmax(first));

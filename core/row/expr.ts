@@ -541,37 +541,7 @@ export function select<C extends Mask, A extends Operand, B extends Operand>(
 // ---------------------------------------------------------------------------------------------------------------
 // Reductions
 
-/** A row as (rest · scalar) or (rest ÷ scalar), if it is one. */
-function scalarFactor(r: Value): { rest: Value; word: "mul" | "mulZero" | "div"; scalar: Value } | undefined {
-  const [a, b] = r.args as [Value, Value];
-  switch (r.word) {
-    case "mul":
-    case "mulZero": {
-      if (a.kind === "scalar") return { rest: b, word: r.word, scalar: a };
-      if (b.kind === "scalar") return { rest: a, word: r.word, scalar: b };
-      if (r.word === "mulZero") return undefined;
-      // Deeper factors only where they multiply: a quotient such as e/Σ may be the result row, which is read as it is.
-      for (const [inner, other] of [
-        [a, b],
-        [b, a],
-      ] as const) {
-        const deeper = inner.word === "mul" ? scalarFactor(inner) : undefined;
-        if (deeper) return { ...deeper, rest: product("mul", deeper.rest, other) };
-      }
-      return undefined;
-    }
-    case "div":
-      return b.kind === "scalar" ? { rest: a, word: "div", scalar: b } : undefined;
-    case "select": {
-      const inner = isMasked(r) ? scalarFactor(b) : undefined;
-      return inner && { ...inner, rest: select(r.args[0] as Mask, inner.rest, 0) };
-    }
-    default:
-      return undefined;
-  }
-}
-
-/** The sum of a row. Scalar factors come out, so that derived programs hold no reduction inside a reduction. */
+/** The sum of a row. What an author has scaled stays scaled: nothing is taken out but signs, masks and what is no row at all. */
 export function sum(row: Operand): Scalar {
   return sumOf(lift("sum", row)) as Scalar;
 }
@@ -584,13 +554,7 @@ function sumOf(r: Value): Value {
     if (mask.kind === "scalar") return select(mask, sumOf(v), 0);
     if (v.kind === "scalar") return product("mul", v, count(mask));
   }
-  const factor = scalarFactor(r);
-  if (!factor) return intern("sum", "scalar", "number", [r]) as Value;
-  const rest = sumOf(factor.rest);
-  if (factor.word === "div") return div(rest, factor.scalar);
-  return factor.word === "mul"
-    ? product("mul", rest, factor.scalar)
-    : product("mulZero", factor.scalar, rest);
+  return intern("sum", "scalar", "number", [r]) as Value;
 }
 
 function extreme(word: "max" | "min" | "argmax", row: Operand): Scalar {

@@ -14,6 +14,7 @@ import {
   log1pRatio,
   minimum,
   mul,
+  mulZero,
   n,
   neg,
   not,
@@ -124,7 +125,7 @@ export function entmaxOf(
   const eps = sub(alpha, 1) as Scalar;
   const parts = (l: Scalar) => {
     const u = sub(z, l);
-    const v = mul(eps, u) as Row;
+    const v = mulZero(eps, u) as Row; // at ε = 0 a masked score has u = −∞
     // Put so that NaN counts as inside, and comes out.
     const inside = not(lessEqual(v, -1)) as RowMask;
     // log p = log1p(εu)/ε, and its limit u at ε = 0, without dividing by ε.
@@ -169,7 +170,7 @@ export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("entmax", {
   program: ({ x, alpha }) => {
     const { u, v, inside, p } = entmaxOf(x, alpha);
     const s = select(inside, div(p, add(1, v)), 0) as Row; // p^(2−α)
-    const a = select(inside, mul(p, mul(mul(u, u), log1pRatio(v, 1))), 0) as Row;
+    const a = select(inside, mulZero(p, mul(mul(u, u), log1pRatio(v, 1))), 0) as Row;
     return {
       result: p,
       vjp: ([g]) => {

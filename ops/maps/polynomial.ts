@@ -7,11 +7,13 @@ import {
   div,
   equal,
   max,
+  maximum,
   mul,
   n,
   type Row,
   type Scalar,
   select,
+  sqrt,
   stop,
   sub,
   sum,
@@ -19,12 +21,14 @@ import {
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
 
-/** x divided by the largest |x| of its row, and one over that size: homogeneous formulas cannot overflow then. */
-export function scaled(x: Row): { readonly t: Row; readonly r: Scalar } {
-  const size = stop(max(abs(x)));
-  // A row of zeros has no size; NaN goes on.
-  const r = select(equal(size, 0), 1, div(1, size)) as Scalar;
-  return { t: mul(x, r), r };
+/**
+ * x divided by the largest |x| of its row (at least `floor`), and one over that size: homogeneous formulas cannot overflow then.
+ */
+export function scaled(x: Row, floor: Scalar | number): { readonly t: Row; readonly r: Scalar } {
+  const r = div(1, stop(maximum(max(abs(x)), floor)));
+  // A row of zeros has no size. NaN goes on.
+  const finite = select(equal(r, Number.POSITIVE_INFINITY), 1, r) as Scalar;
+  return { t: mul(x, finite), r: finite };
 }
 
 /** fₖ(x)/|x|ᵏ = Σ tᵐrᵏ⁻ᵐ/m! by Horner's rule, for x = t/r. */
@@ -67,7 +71,7 @@ export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("taylorSoftma
   source: "de Brébisson & Vincent 2015, eq. 6 (order 2); Banerjee et al. 2020 (higher orders)",
   params: { order: taylorOrder },
   program: ({ x, order }) => {
-    const { t, r } = scaled(x);
+    const { t, r } = scaled(x, 1);
     const f = taylorPolynomial(t, r, order);
     const total = sum(f);
     const p = div(f, total);
@@ -102,7 +106,7 @@ export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("sphericalSo
   source: "Ollivier 2013; de Brébisson & Vincent 2015, eq. 4",
   params: { eps: { is: "scalar", default: 0, min: 0 } },
   program: ({ x, eps }) => {
-    const { t, r } = scaled(x);
+    const { t, r } = scaled(x, sqrt(eps));
     const w = add(mul(t, t), mul(eps, mul(r, r)));
     const total = sum(w);
     const zeros = equal(total, 0);
