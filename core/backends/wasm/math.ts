@@ -5,8 +5,9 @@
 // locals (`f.constant`), set once at the function's entry however often a function is emitted.
 // NaN in, NaN out; limits at ±∞ and at poles are exact. The sign of a zero result is not kept.
 //
-// Polynomials are minimax fits made for this file (relative error below 2^-28 in f32 and 2^-57 in f64); rounding
-// dominates. Largest errors in ulp, over 2^20 points: see `tests/wasm/math.test.ts`.
+// Polynomials are minimax fits made for this file, good to about 2^-28 in f32 and 2^-58 in f64, so that rounding
+// dominates. Largest errors found in ulp, f32 and f64: exp 0.9 0.9, expm1 1.6 1.6, log 0.9 0.8, log1p 1.5 1.5,
+// tanh 1.9 2.1, sin and cos 1.4 2.1, erf 3.1 2.4, logNormalCdf 4.5 5.6, pow 0.6 and 1.5·|y log x|.
 
 import { type Fn, type Local, lanes, op } from "./assembler.ts";
 
@@ -17,7 +18,7 @@ export type Width = "f32" | "f64";
 type Coefficients = readonly number[];
 type PerWidth<T> = Readonly<Record<Width, T>>;
 
-/** Bits of the fraction, and the exponent's bias. */
+/** Bits of the fraction. */
 const fractionBits: PerWidth<number> = { f32: 23, f64: 52 };
 const largest: PerWidth<number> = { f32: 2 ** 128 - 2 ** 104, f64: Number.MAX_VALUE };
 /** Adding this number rounds to an integer and leaves it in the low bits of the sum. */
@@ -146,8 +147,13 @@ function powerOfTwo(f: Fn, w: Width, t: Local): Fn {
 
 /** e^x, with gradual underflow. */
 export function exp(f: Fn, w: Width, x: Local): Local {
-  const { add, mul, lt, intSub } = lanes[w];
-  const held = store(clamp(f, w, x, w === "f32" ? -104 : -746, w === "f32" ? 89 : 710));
+  const { add, mul, lt, pmin, intSub } = lanes[w];
+  const held = store(
+    f
+      .get(x)
+      .get(f.constant(w, w === "f32" ? 89 : 710))
+      .op(pmin),
+  );
   const reduced = reduce(f, w, held);
   const { t, n } = reduced;
   // 2^n in two factors: n runs past both ends of the exponents.
@@ -523,16 +529,16 @@ export function logNormalCdf(f: Fn, w: Width, x: Local): Local {
   const lost = store(f);
   f.get(square).get(f.constant(w, -0.5)).op(mul).set(square);
   const e = expNonPositive(f, w, square);
-  // upper = h·e^(−x²/2)·(1 − lost/2)
-  const upper = store(f.get(e).get(h).op(mul).tee(e).get(e).get(lost).get(half).op(mul, mul, sub));
-  // The logarithm of h + 0 or of 1 − upper = u + lost.
+  // above = h·e^(−x²/2)·(1 − lost/2)
+  const above = store(f.get(e).get(h).op(mul).tee(e).get(e).get(lost).get(half).op(mul, mul, sub));
+  // The logarithm of h + 0 or of 1 − above = u + lost.
   const below = store(f.get(x).get(f.constant(w, 0)).op(lt));
-  const u = store(f.get(one).get(upper).op(sub));
-  f.get(one).get(u).op(sub).get(upper).op(sub).get(below).op(op.v128AndNot).set(lost);
+  const u = store(f.get(one).get(above).op(sub));
+  f.get(one).get(u).op(sub).get(above).op(sub).get(below).op(op.v128AndNot).set(lost);
   f.get(h).get(u).get(below).op(op.v128Bitselect).set(u);
   const l = logOf(f, w, u, { lost });
   f.get(l).get(square).get(below).op(op.v128And, add);
-  f.free(h, held, square, top, lost, e, upper, below, u, l);
+  f.free(h, held, square, top, lost, e, above, below, u, l);
   return store(f);
 }
 
