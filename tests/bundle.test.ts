@@ -26,14 +26,18 @@ const gzipped = (text: string): number => gzipSync(text, { level: 9 }).length / 
 
 describe("the minified, gzipped ES bundle", () => {
   test("of everything but the checks is at most 45 KB", async () => {
-    const entries = ["core", "ops", "nn", "losses", "optim"].map((entry, i) => `export * as m${i} from "./${entry}/index.ts";`);
+    const entries = ["core", "ops", "nn", "losses", "optim"].map(
+      (entry, i) => `export * as m${i} from "./${entry}/index.ts";`,
+    );
     const size = gzipped(await bundle(entries.join("\n")));
     console.log(`everything: ${size.toFixed(1)} KB`);
     expect(size).toBeLessThanOrEqual(45);
   });
 
   test("of { softmax, grad } is at most 30 KB", async () => {
-    const size = gzipped(await bundle('export { softmax } from "./ops/index.ts"; export { grad } from "./core/index.ts";'));
+    const size = gzipped(
+      await bundle('export { softmax } from "./ops/index.ts"; export { grad } from "./core/index.ts";'),
+    );
     console.log(`{ softmax, grad }: ${size.toFixed(1)} KB`);
     expect(size).toBeLessThanOrEqual(30);
   });
@@ -48,18 +52,27 @@ describe("importing one op", () => {
     labelSmoothingCe: ["crossEntropy"],
   };
   const every = [...allOps, ...allLosses].map(({ info }) => info);
-  const samples = every.filter(({ kind, name }) => kind === "rowMap" || kind === "loss" || ["logsumexp", "relu", "sum", "matmul"].includes(name));
+  const samples = every.filter(
+    ({ kind, name }) =>
+      kind === "rowMap" || kind === "loss" || ["logsumexp", "relu", "sum", "matmul"].includes(name),
+  );
 
   test.each(samples.map(({ name }) => name))("%s brings its sentence and no other's", async (name) => {
-    const text = await bundle(`export { ${name} } from "./${allLosses.some(({ info }) => info.name === name) ? "losses" : "ops"}/index.ts";`);
+    const text = await bundle(
+      `export { ${name} } from "./${allLosses.some(({ info }) => info.name === name) ? "losses" : "ops"}/index.ts";`,
+    );
     const brought = every.filter((info) => text.includes(info.doc)).map((info) => info.name);
     const doc = every.find((info) => info.name === name)!.doc;
-    const known = every.filter((info) => info.doc === doc || written[name]?.includes(info.name)).map((info) => info.name);
+    const known = every
+      .filter((info) => info.doc === doc || written[name]?.includes(info.name))
+      .map((info) => info.name);
     expect(brought.filter((other) => !known.includes(other))).toEqual([]);
   });
 
   test("brings no layer, no optimizer and no check", async () => {
-    const text = await bundle('export { sparsemax } from "./ops/index.ts"; export { tensor } from "./core/index.ts";');
+    const text = await bundle(
+      'export { sparsemax } from "./ops/index.ts"; export { tensor } from "./core/index.ts";',
+    );
     for (const word of ["SGD", "Sequential", "gradcheck", "Counterexample"]) expect(text).not.toContain(word);
   });
 });

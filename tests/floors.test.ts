@@ -26,11 +26,15 @@ interface Import {
 /** Every import and re-export of a file. Comments are left out: their examples import what users do. */
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(root, file), "utf8").replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
-  const statements = text.matchAll(/^(?:import|export)\s+(type\s)?(?:[^;"']*?\sfrom\s+)?["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)/gm);
+  const statements = text.matchAll(
+    /^(?:import|export)\s+(type\s)?(?:[^;"']*?\sfrom\s+)?["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)/gm,
+  );
   return [...statements].map(([, type, from, dynamic]) => {
     const target = (from ?? dynamic)!;
     const isPackage = !target.startsWith(".");
-    const to = isPackage ? target : relative(root, resolve(root, dirname(file), target)).replaceAll("\\", "/");
+    const to = isPackage
+      ? target
+      : relative(root, resolve(root, dirname(file), target)).replaceAll("\\", "/");
     return { from: file, to, isPackage, typeOnly: type !== undefined };
   });
 }
@@ -61,13 +65,23 @@ test("ops import core; nn, losses and optim import ops and core, not one another
     if (isPackage || allowed[folder(from)]!.includes(folder(to))) return false;
     return !(from.startsWith("nn/output/") && folder(to) === "losses");
   };
-  expect(imports.filter(breaks).map(({ from, to }) => `${from} imports ${to}, but ${folder(from)} stands on ${allowed[folder(from)]!.join(", ")} alone`)).toEqual([]);
+  expect(
+    imports
+      .filter(breaks)
+      .map(
+        ({ from, to }) =>
+          `${from} imports ${to}, but ${folder(from)} stands on ${allowed[folder(from)]!.join(", ")} alone`,
+      ),
+  ).toEqual([]);
 });
 
 /** The floors of core, from the ground: a file imports from its own floor and those below. */
 const floors: readonly (readonly [name: string, holds: (path: string) => boolean])[] = [
   ["errors", (path) => path === "core/errors.ts"],
-  ["shapes, element types and random bits", (path) => ["core/dtype.ts", "core/shape.ts", "core/threefry.ts"].includes(path)],
+  [
+    "shapes, element types and random bits",
+    (path) => ["core/dtype.ts", "core/shape.ts", "core/threefry.ts"].includes(path),
+  ],
   ["the row language", (path) => path.startsWith("core/row/")],
   ["backends", (path) => path.startsWith("core/backends/")],
   ["tensors, tapes, scopes and ops", (path) => !path.startsWith("core/check/")],
@@ -76,27 +90,46 @@ const floors: readonly (readonly [name: string, holds: (path: string) => boolean
 const floorOf = (path: string): number => floors.findIndex(([, holds]) => holds(path));
 
 test("inside core every file stands on its own floor and those below: errors, shapes, row language, backends, tensors, checks", () => {
-  const breaks = ({ from, to, isPackage }: Import): boolean => !isPackage && folder(from) === "core" && floorOf(to) > floorOf(from);
-  const sentence = ({ from, to }: Import): string => `${from} (${floors[floorOf(from)]![0]}) imports ${to} (${floors[floorOf(to)]![0]}), which stands above it`;
+  const breaks = ({ from, to, isPackage }: Import): boolean =>
+    !isPackage && folder(from) === "core" && floorOf(to) > floorOf(from);
+  const sentence = ({ from, to }: Import): string =>
+    `${from} (${floors[floorOf(from)]![0]}) imports ${to} (${floors[floorOf(to)]![0]}), which stands above it`;
   expect(imports.filter(breaks).map(sentence)).toEqual([]);
 });
 
 test("backends know no tape and no op, and devices do not know one another", () => {
   const device = (path: string): string | undefined => /^core\/backends\/(\w+)\//.exec(path)?.[1];
-  expect(broken("devices do not know one another", ({ from, to, isPackage }) => !isPackage && device(from) !== undefined && device(to) !== undefined && device(from) !== device(to))).toEqual([]);
+  expect(
+    broken(
+      "devices do not know one another",
+      ({ from, to, isPackage }) =>
+        !isPackage && device(from) !== undefined && device(to) !== undefined && device(from) !== device(to),
+    ),
+  ).toEqual([]);
 });
 
 test("the library depends on ndarray alone, in one file, and on fast-check in core/check alone", () => {
-  const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  const { dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(
+    readFileSync(join(root, "package.json"), "utf8"),
+  ) as {
     dependencies: object;
     peerDependencies: object;
     peerDependenciesMeta: { [name: string]: { optional?: boolean } };
   };
   expect(Object.keys(dependencies)).toEqual(["ndarray"]);
-  for (const name of Object.keys(peerDependencies)) expect(peerDependenciesMeta[name]?.optional, `${name} is an optional peer`).toBe(true);
-  const allowed = ({ from, to }: Import): boolean => (to === "ndarray" ? from === "core/ndarray.ts" : to === "fast-check" && from.startsWith("core/check/"));
-  expect(broken("the library depends on ndarray in core/ndarray.ts and on fast-check in core/check alone", (i) => i.isPackage && !allowed(i))).toEqual([]);
-  expect(inside.filter(({ from, to }) => to.startsWith("core/check/") && !from.startsWith("core/check/"))).toEqual([]);
+  for (const name of Object.keys(peerDependencies))
+    expect(peerDependenciesMeta[name]?.optional, `${name} is an optional peer`).toBe(true);
+  const allowed = ({ from, to }: Import): boolean =>
+    to === "ndarray" ? from === "core/ndarray.ts" : to === "fast-check" && from.startsWith("core/check/");
+  expect(
+    broken(
+      "the library depends on ndarray in core/ndarray.ts and on fast-check in core/check alone",
+      (i) => i.isPackage && !allowed(i),
+    ),
+  ).toEqual([]);
+  expect(
+    inside.filter(({ from, to }) => to.startsWith("core/check/") && !from.startsWith("core/check/")),
+  ).toEqual([]);
 });
 
 test("every file opens with what it is", () => {
@@ -109,7 +142,11 @@ test("nothing runs when a module is loaded: calls at module level are marked pur
   const calls = files.flatMap((file) =>
     readFileSync(join(root, file), "utf8")
       .split("\n")
-      .flatMap((line, i) => (/^[a-zA-Z_$][\w.$]*\(/.test(line) ? [`${file}:${i + 1} calls something when it is loaded: ${line}`] : [])),
+      .flatMap((line, i) =>
+        /^[a-zA-Z_$][\w.$]*\(/.test(line)
+          ? [`${file}:${i + 1} calls something when it is loaded: ${line}`]
+          : [],
+      ),
   );
   expect(calls).toEqual([]);
 });

@@ -1,0 +1,121 @@
+// What the documentation shows runs: every code block of the README, every program in examples/. They are compiled against the source tree, as a user's program is against the package.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { build, type Plugin } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "examples-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The package's own name stands for the source tree. */
+const alias = Object.fromEntries(
+  [
+    ["simplexgrad", "core"],
+    ["simplexgrad/check", "core/check"],
+    ...["ops", "nn", "losses", "optim"].map((entry) => [`simplexgrad/${entry}`, entry]),
+  ].map(([name, entry]) => [name, join(root, entry!, "index.ts")]),
+);
+
+/** A program that looks for files beside itself finds them beside its source. */
+const ownAddress: Plugin = {
+  name: "own address",
+  setup: ({ onLoad }) => {
+    onLoad({ filter: /examples\/.*\.ts$/ }, ({ path }) => ({
+      contents: readFileSync(path, "utf8").replaceAll(
+        "import.meta.url",
+        JSON.stringify(pathToFileURL(path).href),
+      ),
+      loader: "ts",
+    }));
+  },
+};
+
+/** Compiles a program and runs it; what it prints. Throws with the error output when it fails. */
+async function run(
+  name: string,
+  entry: { stdin: string } | { file: string },
+  args: readonly string[] = [],
+): Promise<string> {
+  const outfile = join(folder, `${name.replace(/\W+/g, "-")}.mjs`);
+  await build({
+    ...("file" in entry
+      ? { entryPoints: [entry.file] }
+      : { stdin: { contents: entry.stdin, resolveDir: root, loader: "ts" } }),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    alias,
+    // CommonJS packages ask for `require`.
+    banner: {
+      js: 'import * as nodeModule from "node:module"; globalThis.require = nodeModule.createRequire(import.meta.url);',
+    },
+    plugins: [ownAddress],
+    outfile,
+    logLevel: "silent",
+  });
+  try {
+    return execFileSync(process.execPath, [outfile, ...args], {
+      cwd: folder,
+      encoding: "utf8",
+      stdio: "pipe",
+      timeout: 60_000,
+    });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`${name} fails:\n${stdout}${stderr}`);
+  }
+}
+
+/** A block of code in a Markdown file, and the line that it begins on. */
+interface Block {
+  readonly language: string;
+  readonly line: number;
+  readonly text: string;
+}
+
+function blocksOf(file: string): Block[] {
+  const path = join(root, file);
+  if (!existsSync(path)) return [];
+  const markdown = readFileSync(path, "utf8");
+  return [...markdown.matchAll(/^```(\w*)[^\n]*\n([\s\S]*?)^```/gm)].map((found) => ({
+    language: found[1]!,
+    line: markdown.slice(0, found.index).split("\n").length,
+    text: found[2]!,
+  }));
+}
+
+const programs = ["README.md", "ARCHITECTURE.md"].flatMap((file) =>
+  blocksOf(file)
+    .filter(({ language }) => language === "ts" || language === "js")
+    .map((block) => [`${file} line ${block.line}`, block] as const),
+);
+
+describe.runIf(programs.length > 0)("code in the documentation", () => {
+  test.each(programs)("%s", async (name, { text }) => {
+    await run(name, { stdin: text });
+  });
+});
+
+/** Programs of examples/: files at its top, and folders with an index. */
+const examples = readdirSync(join(root, "examples"), { withFileTypes: true }).flatMap((entry) => {
+  const file = entry.isDirectory() ? `examples/${entry.name}/index.ts` : `examples/${entry.name}`;
+  return file.endsWith(".ts") && existsSync(join(root, file)) ? [file] : [];
+});
+
+describe("examples/", () => {
+  test.each(examples)("%s runs", async (file) => {
+    // One epoch shows that the long one runs.
+    const args =
+      file === "examples/main-job/index.ts" ? ["--epochs", "1", "--out", join(folder, "report.html")] : [];
+    expect(await run(file, { file: join(root, file) }, args)).not.toContain("NaN");
+  });
+});
