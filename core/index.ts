@@ -41,7 +41,7 @@ export {
 } from "./random.ts";
 export { root } from "./row/differentiate.ts";
 export * as words from "./row/expr.ts";
-export { printGradient, printProgram } from "./row/print.ts";
+export { printGradient, printProgram } from "./print.ts";
 export { type RowMap, rowLoss, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
 export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";

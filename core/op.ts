@@ -54,6 +54,16 @@ export function describe<F extends (...args: never[]) => unknown>(fn: F, info: O
   return Object.assign(fn, { info });
 }
 
+/** Puts on a function the card of an op that it gives another form, with what is different. */
+export function describeAs<F extends (...args: never[]) => unknown>(
+  fn: F,
+  op: Op,
+  changes: Partial<OpInfo>,
+): F & Op {
+  const { formula: _, ...card } = op.info;
+  return describe(fn, { ...card, ...changes });
+}
+
 // ---------------------------------------------------------------------------------------------------------------
 // Checks shared by all ops
 

@@ -3,7 +3,7 @@
 import { type DType, type FloatDType, isDType, isFloat } from "../core/dtype.ts";
 import { ArgumentError, DTypeError, showValue } from "../core/errors.ts";
 import { type Binary, map, type Unary } from "../core/map.ts";
-import { checkOptions, describe, type Op } from "../core/op.ts";
+import { checkOptions, describe, describeAs, type Op } from "../core/op.ts";
 import * as w from "../core/row/expr.ts";
 import type { Broadcast, Checked, Result, Shape } from "../core/shape.ts";
 import { record, tracked } from "../core/tape.ts";
@@ -254,7 +254,7 @@ type Clip = (<S extends Shape, D extends FloatDType>(
 /** x held within [min, max]; the gradient passes at both ends. @example clip(tensor([-2, 0.5, 2]), { min: -1, max: 1 }) */
 export const clip: Clip = /* @__PURE__ */ map<Clip>("clip", {
   doc: "Each entry held within two limits.",
-  params: { min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_INFINITY },
+  params: { min: -Infinity, max: Infinity },
   program: ({ x, min, max }) => w.clamp(x!, min!, max!),
   examples: [{ args: [[-2, 0.5, 2], { min: -1, max: 1 }], gives: [-1, 0.5, 1] }],
   domain: { x: { avoid: [-1, 1] } },
@@ -267,14 +267,14 @@ export const clip: Clip = /* @__PURE__ */ map<Clip>("clip", {
 export const sin: Unary = /* @__PURE__ */ map("sin", {
   doc: "The sine of each entry, in radians.",
   program: ({ x }) => w.sin(x!),
-  examples: [{ args: [[0, Math.PI / 6]], gives: [0, 0.49999999999999994] }],
+  examples: [{ args: [[0, 0.5235987755982988]], gives: [0, 0.49999999999999994] }],
 });
 
 /** cos x, x in radians. */
 export const cos: Unary = /* @__PURE__ */ map("cos", {
   doc: "The cosine of each entry, in radians.",
   program: ({ x }) => w.cos(x!),
-  examples: [{ args: [[0, Math.PI / 3]], gives: [1, 0.5000000000000001] }],
+  examples: [{ args: [[0, 1.0471975511965976]], gives: [1, 0.5000000000000001] }],
 });
 
 /** The hyperbolic tangent. */
@@ -305,7 +305,7 @@ export const sigmoid: Unary = /* @__PURE__ */ map("sigmoid", {
 export const logSigmoid: Unary = /* @__PURE__ */ map("logSigmoid", {
   doc: "The logarithm of the logistic function.",
   program: ({ x }) => w.neg(w.softplus(w.neg(x!))),
-  examples: [{ args: [[0, -800]], gives: [-Math.LN2, -800] }],
+  examples: [{ args: [[1, -800]], gives: [-0.31326168751822286, -800] }],
 });
 
 type Softplus = (<S extends Shape, D extends FloatDType>(
@@ -385,7 +385,7 @@ type Gelu = (<S extends Shape, D extends FloatDType>(
   Op;
 
 /** x · Φ(x), exactly or by the tanh approximation. @example gelu(x, { approximate: "tanh" }) */
-export const gelu: Gelu = /* @__PURE__ */ describe(
+export const gelu: Gelu = /* @__PURE__ */ describeAs(
   <S extends Shape, D extends FloatDType>(
     x: Tensor<S, D>,
     options?: { readonly approximate?: "none" | "tanh" },
@@ -396,10 +396,10 @@ export const gelu: Gelu = /* @__PURE__ */ describe(
       throw new ArgumentError("gelu", `approximate is ${showValue(how)}`, 'give "none" or "tanh"');
     return how === "tanh" ? geluTanh(x) : geluErf(x);
   },
+  geluErf,
   {
-    ...geluErf.info,
     examples: [
-      ...geluErf.info.examples,
+      { args: [[0, 1]], gives: [0, 0.8413447460685429] },
       { args: [[0, 1], { approximate: "tanh" }], gives: [0, 0.8411919906082768] },
     ],
   },
@@ -493,7 +493,6 @@ type Logic = (<A extends Shape, B extends Shape>(
 ) => Tensor<Result<Broadcast<A, B>>, "bool">) &
   Op;
 const masks: readonly string[] = /* @__PURE__ */ Object.freeze(["?x", "?y"]);
-const bools = (...values: boolean[]): { readonly bool: readonly boolean[] } => ({ bool: values });
 
 /** Where both hold. */
 export const logicalAnd: Logic = /* @__PURE__ */ map<Logic>("logicalAnd", {
@@ -501,7 +500,9 @@ export const logicalAnd: Logic = /* @__PURE__ */ map<Logic>("logicalAnd", {
   inputs: masks,
   program: ({ x, y }) => w.and(x!, y!),
   smooth: false,
-  examples: [{ args: [bools(true, true, false), bools(true, false, false)], gives: [true, false, false] }],
+  examples: [
+    { args: [{ bool: [true, true, false] }, { bool: [true, false, false] }], gives: [true, false, false] },
+  ],
 });
 
 /** Where at least one holds. */
@@ -510,7 +511,9 @@ export const logicalOr: Logic = /* @__PURE__ */ map<Logic>("logicalOr", {
   inputs: masks,
   program: ({ x, y }) => w.or(x!, y!),
   smooth: false,
-  examples: [{ args: [bools(true, true, false), bools(true, false, false)], gives: [true, true, false] }],
+  examples: [
+    { args: [{ bool: [true, true, false] }, { bool: [true, false, false] }], gives: [true, true, false] },
+  ],
 });
 
 type Not = (<S extends Shape>(x: Tensor<S, "bool">) => Tensor<S, "bool">) & Op;
@@ -521,7 +524,7 @@ export const logicalNot: Not = /* @__PURE__ */ map<Not>("logicalNot", {
   inputs: ["?x"],
   program: ({ x }) => w.not(x!),
   smooth: false,
-  examples: [{ args: [bools(true, false)], gives: [false, true] }],
+  examples: [{ args: [{ bool: [true, false] }], gives: [false, true] }],
 });
 
 interface Where extends Op {
@@ -543,7 +546,7 @@ export const where: Where = /* @__PURE__ */ map<Where>("where", {
   inputs: ["?condition", "x", "y"],
   program: ({ condition, x, y }) => w.select(condition!, x!, y!),
   integers: true,
-  examples: [{ args: [bools(true, false), [1, 2], [10, 20]], gives: [1, 20] }],
+  examples: [{ args: [{ bool: [true, false] }, [1, 2], [10, 20]], gives: [1, 20] }],
 });
 
 // ---------------------------------------------------------------------------------------------------------------

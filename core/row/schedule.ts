@@ -337,8 +337,8 @@ class Scheduler {
         return;
       }
       if (costly.has(e.word)) {
-        const from = this.firstSeen.get(e);
-        if (from) {
+        const from = this.firstSeen.get(e) ?? step;
+        if (from !== step) {
           from.keeps.push(e);
           this.kept.set(e, { from, lastUse: step.order });
           return;

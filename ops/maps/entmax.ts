@@ -44,6 +44,8 @@ export const entmaxLaws: readonly string[] = [
   "oneClassIsOne",
 ];
 
+const sparsemaxLaws: readonly string[] = /* @__PURE__ */ entmaxLaws.concat("idempotentOnSimplex");
+
 /** τ with Σ (z − τ)₊ = 1. */
 export function sparsemaxOf(x: Row): { readonly z: Row; readonly p: Row } {
   const z = centred(x); // shift first: τ then has the digits of 1, not those of x
@@ -69,7 +71,7 @@ export const sparsemax: RowMap = /* @__PURE__ */ rowMap("sparsemax", {
     };
   },
   domain: { x: { min: -1, max: 1 } },
-  laws: [...entmaxLaws, "idempotentOnSimplex"],
+  laws: sparsemaxLaws,
   examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.25, 0.75] }],
 });
 
@@ -187,6 +189,6 @@ export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("entmax", {
       gives: [0.005339417846436348, 0.35210978596847237, 0.6425507961850911],
     },
     { args: [[-2, 0, 0.5], { alpha: 2 }], gives: [0, 0.25, 0.75] },
-    { args: [[0, Math.LN2], { alpha: 1 }], gives: [1 / 3, 2 / 3] },
+    { args: [[0, Math.LN2], { alpha: 1 }], gives: [0.3333333333333333, 0.6666666666666666] },
   ],
 });

@@ -86,7 +86,7 @@ export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("taylorSoftma
   domain: { x: { min: -3, max: 3 } },
   laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
   examples: [
-    { args: [[-1, -3]], gives: [1 / 6, 5 / 6] },
+    { args: [[-1, -3]], gives: [0.16666666666666666, 0.8333333333333334] },
     { args: [[-1, -3, 0], { order: 2 }], gives: [0.125, 0.625, 0.25] },
   ],
 });

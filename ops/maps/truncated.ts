@@ -71,7 +71,7 @@ export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap("sparseSoftma
     "oneClassIsOne",
   ],
   examples: [
-    { args: [[0, Math.LN2, -5], { k: 2 }], gives: [1 / 3, 2 / 3, 0] },
+    { args: [[0, Math.LN2, -5], { k: 2 }], gives: [0.3333333333333333, 0.6666666666666666, 0] },
     { args: [[1, 1, 1], { k: 2 }], gives: [0.5, 0.5, 0] },
   ],
 });

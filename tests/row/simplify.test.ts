@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { Formula } from "../../core/formula.ts";
 import { root } from "../../core/row/differentiate.ts";
 import * as w from "../../core/row/expr.ts";
-import { printGradient, printProgram } from "../../core/row/print.ts";
+import { printGradient, printProgram } from "../../core/print.ts";
 
 const x = w.rowInput("x");
 const y = w.rowInput("y");

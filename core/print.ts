@@ -1,10 +1,10 @@
 // Prints formulas as a lecturer would write them down: one line per named intermediate, reductions and roots named.
 // For reading only; nothing parses this.
 
-import type { Formula } from "../formula.ts";
-import { nodesOf } from "./differentiate.ts";
-import type { Expr, InputInfo, RootParts } from "./expr.ts";
-import type { Program } from "./program.ts";
+import type { Formula } from "./formula.ts";
+import { nodesOf } from "./row/differentiate.ts";
+import type { Expr, InputInfo, RootParts } from "./row/expr.ts";
+import type { Program } from "./row/program.ts";
 
 const infix: { readonly [word: string]: readonly [symbol: string, precedence: number] } = {
   or: ["or", 1],
