@@ -5,10 +5,10 @@ import {
   Fn as FnClass,
   type LaneType,
   lanes,
-  op,
   type ValueType,
   WasmModule,
 } from "../../core/backends/wasm/assembler.ts";
+import * as op from "../../core/backends/wasm/opcodes.ts";
 
 const memory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 1 });
 

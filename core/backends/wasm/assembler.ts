@@ -14,7 +14,7 @@
 //
 // Values     f.get(l) f.set(l) f.tee(l)       locals and parameters, by index
 //            f.i32(c) f.i64(c) f.f32(c) f.f64(c)   constants in place
-//            f.op(o, …)                        any instruction without immediates, from the table `op`
+//            f.op(o, …)                        any instruction without immediates, from `opcodes.ts`
 //            f.lane(o, k)                      extract_lane and replace_lane
 //            f.advance(l, c) f.advanceBy(l, m)   l += a constant, l += the local m (i32)
 //            f.shuffle(i0 … i15)               i8x16.shuffle
@@ -31,6 +31,8 @@
 //
 // `lanes.f32` and `lanes.f64` name the instructions of a float type alike, so that one text serves both widths.
 
+import * as op from "./opcodes.ts";
+
 export type ValueType = "i32" | "i64" | "f32" | "f64" | "v128";
 /** Index of a local or parameter. */
 export type Local = number;
@@ -46,74 +48,6 @@ const typeCodes: Readonly<Record<ValueType, number>> = {
   f64: 0x7c,
   v128: 0x7b,
 };
-
-/**
- * Instructions by name. Above 0xff the high part is the prefix byte and the low twelve bits the LEB-coded number.
- * Loads, stores and lane instructions go through `load`, `store`, `lane`, `loadLane` and `storeLane`.
- */
-// biome-ignore format: a table
-export const op = {
-  unreachable: 0x00, return: 0x0f, drop: 0x1a, select: 0x1b,
-  i32Load: 0x28, i64Load: 0x29, f32Load: 0x2a, f64Load: 0x2b, i32Load8S: 0x2c, i32Load8U: 0x2d, i32Load16U: 0x2f,
-  i32Store: 0x36, i64Store: 0x37, f32Store: 0x38, f64Store: 0x39, i32Store8: 0x3a, i32Store16: 0x3b,
-  i32Eqz: 0x45, i32Eq: 0x46, i32Ne: 0x47, i32LtS: 0x48, i32LtU: 0x49, i32GtS: 0x4a, i32GtU: 0x4b,
-  i32LeS: 0x4c, i32LeU: 0x4d, i32GeS: 0x4e, i32GeU: 0x4f,
-  i64Eqz: 0x50, i64Eq: 0x51, i64Ne: 0x52, i64LtS: 0x53, i64LtU: 0x54, i64GtS: 0x55, i64GtU: 0x56,
-  i64LeS: 0x57, i64LeU: 0x58, i64GeS: 0x59, i64GeU: 0x5a,
-  f32Eq: 0x5b, f32Ne: 0x5c, f32Lt: 0x5d, f32Gt: 0x5e, f32Le: 0x5f, f32Ge: 0x60,
-  f64Eq: 0x61, f64Ne: 0x62, f64Lt: 0x63, f64Gt: 0x64, f64Le: 0x65, f64Ge: 0x66,
-  i32Clz: 0x67, i32Ctz: 0x68, i32Popcnt: 0x69, i32Add: 0x6a, i32Sub: 0x6b, i32Mul: 0x6c, i32DivS: 0x6d, i32DivU: 0x6e,
-  i32RemS: 0x6f, i32RemU: 0x70, i32And: 0x71, i32Or: 0x72, i32Xor: 0x73, i32Shl: 0x74, i32ShrS: 0x75, i32ShrU: 0x76,
-  i32Rotl: 0x77, i32Rotr: 0x78,
-  i64Clz: 0x79, i64Ctz: 0x7a, i64Popcnt: 0x7b, i64Add: 0x7c, i64Sub: 0x7d, i64Mul: 0x7e,
-  i64And: 0x83, i64Or: 0x84, i64Xor: 0x85, i64Shl: 0x86, i64ShrS: 0x87, i64ShrU: 0x88, i64Rotl: 0x89, i64Rotr: 0x8a,
-  f32Abs: 0x8b, f32Neg: 0x8c, f32Ceil: 0x8d, f32Floor: 0x8e, f32Trunc: 0x8f, f32Nearest: 0x90, f32Sqrt: 0x91,
-  f32Add: 0x92, f32Sub: 0x93, f32Mul: 0x94, f32Div: 0x95, f32Min: 0x96, f32Max: 0x97, f32Copysign: 0x98,
-  f64Abs: 0x99, f64Neg: 0x9a, f64Ceil: 0x9b, f64Floor: 0x9c, f64Trunc: 0x9d, f64Nearest: 0x9e, f64Sqrt: 0x9f,
-  f64Add: 0xa0, f64Sub: 0xa1, f64Mul: 0xa2, f64Div: 0xa3, f64Min: 0xa4, f64Max: 0xa5, f64Copysign: 0xa6,
-  i32WrapI64: 0xa7, i64ExtendI32S: 0xac, i64ExtendI32U: 0xad, f32ConvertI32S: 0xb2, f32ConvertI32U: 0xb3,
-  f32DemoteF64: 0xb6, f64ConvertI32S: 0xb7, f64ConvertI32U: 0xb8, f64ConvertI64S: 0xb9, f64ConvertI64U: 0xba,
-  f64PromoteF32: 0xbb, i32ReinterpretF32: 0xbc, i64ReinterpretF64: 0xbd, f32ReinterpretI32: 0xbe, f64ReinterpretI64: 0xbf,
-  i32TruncSatF32S: 0xfc000, i32TruncSatF64S: 0xfc002, memoryCopy: 0xfc00a, memoryFill: 0xfc00b,
-
-  v128Load: 0xfd000, v128Load8x8S: 0xfd001, v128Load8x8U: 0xfd002, v128Load16x4U: 0xfd004, v128Load32x2S: 0xfd005,
-  v128Load32x2U: 0xfd006, v128Load8Splat: 0xfd007, v128Load16Splat: 0xfd008, v128Load32Splat: 0xfd009,
-  v128Load64Splat: 0xfd00a, v128Store: 0xfd00b, v128Load32Zero: 0xfd05c, v128Load64Zero: 0xfd05d,
-  v128Load8Lane: 0xfd054, v128Load16Lane: 0xfd055, v128Load32Lane: 0xfd056, v128Load64Lane: 0xfd057,
-  v128Store8Lane: 0xfd058, v128Store16Lane: 0xfd059, v128Store32Lane: 0xfd05a, v128Store64Lane: 0xfd05b,
-  i8x16Swizzle: 0xfd00e, i8x16Splat: 0xfd00f, i16x8Splat: 0xfd010, i32x4Splat: 0xfd011, i64x2Splat: 0xfd012,
-  f32x4Splat: 0xfd013, f64x2Splat: 0xfd014,
-  i8x16ExtractLaneU: 0xfd016, i8x16ReplaceLane: 0xfd017, i16x8ExtractLaneU: 0xfd019,
-  i32x4ExtractLane: 0xfd01b, i32x4ReplaceLane: 0xfd01c, i64x2ExtractLane: 0xfd01d, i64x2ReplaceLane: 0xfd01e,
-  f32x4ExtractLane: 0xfd01f, f32x4ReplaceLane: 0xfd020, f64x2ExtractLane: 0xfd021, f64x2ReplaceLane: 0xfd022,
-  i8x16Eq: 0xfd023, i8x16Ne: 0xfd024, i8x16GtU: 0xfd028,
-  i32x4Eq: 0xfd037, i32x4Ne: 0xfd038, i32x4LtS: 0xfd039, i32x4LtU: 0xfd03a, i32x4GtS: 0xfd03b, i32x4GtU: 0xfd03c,
-  i32x4LeS: 0xfd03d, i32x4LeU: 0xfd03e, i32x4GeS: 0xfd03f, i32x4GeU: 0xfd040,
-  f32x4Eq: 0xfd041, f32x4Ne: 0xfd042, f32x4Lt: 0xfd043, f32x4Gt: 0xfd044, f32x4Le: 0xfd045, f32x4Ge: 0xfd046,
-  f64x2Eq: 0xfd047, f64x2Ne: 0xfd048, f64x2Lt: 0xfd049, f64x2Gt: 0xfd04a, f64x2Le: 0xfd04b, f64x2Ge: 0xfd04c,
-  v128Not: 0xfd04d, v128And: 0xfd04e, v128AndNot: 0xfd04f, v128Or: 0xfd050, v128Xor: 0xfd051, v128Bitselect: 0xfd052,
-  v128AnyTrue: 0xfd053, f32x4DemoteF64x2Zero: 0xfd05e, f64x2PromoteLowF32x4: 0xfd05f,
-  i8x16AllTrue: 0xfd063, i8x16Bitmask: 0xfd064, i8x16NarrowI16x8S: 0xfd065, i8x16NarrowI16x8U: 0xfd066,
-  i8x16Add: 0xfd06e, i8x16Sub: 0xfd071, i8x16MinU: 0xfd077,
-  f32x4Ceil: 0xfd067, f32x4Floor: 0xfd068, f32x4Trunc: 0xfd069, f32x4Nearest: 0xfd06a,
-  f64x2Ceil: 0xfd074, f64x2Floor: 0xfd075, f64x2Trunc: 0xfd07a, f64x2Nearest: 0xfd094,
-  i16x8NarrowI32x4S: 0xfd085, i16x8NarrowI32x4U: 0xfd086,
-  i16x8ExtendLowI8x16S: 0xfd087, i16x8ExtendHighI8x16S: 0xfd088, i16x8ExtendLowI8x16U: 0xfd089, i16x8ExtendHighI8x16U: 0xfd08a,
-  i32x4Abs: 0xfd0a0, i32x4Neg: 0xfd0a1, i32x4AllTrue: 0xfd0a3, i32x4Bitmask: 0xfd0a4,
-  i32x4ExtendLowI16x8S: 0xfd0a7, i32x4ExtendHighI16x8S: 0xfd0a8, i32x4ExtendLowI16x8U: 0xfd0a9, i32x4ExtendHighI16x8U: 0xfd0aa,
-  i32x4Shl: 0xfd0ab, i32x4ShrS: 0xfd0ac, i32x4ShrU: 0xfd0ad, i32x4Add: 0xfd0ae, i32x4Sub: 0xfd0b1, i32x4Mul: 0xfd0b5,
-  i32x4MinS: 0xfd0b6, i32x4MinU: 0xfd0b7, i32x4MaxS: 0xfd0b8, i32x4MaxU: 0xfd0b9,
-  i64x2Abs: 0xfd0c0, i64x2Neg: 0xfd0c1, i64x2AllTrue: 0xfd0c3, i64x2Bitmask: 0xfd0c4,
-  i64x2ExtendLowI32x4S: 0xfd0c7, i64x2ExtendHighI32x4S: 0xfd0c8, i64x2ExtendLowI32x4U: 0xfd0c9, i64x2ExtendHighI32x4U: 0xfd0ca,
-  i64x2Shl: 0xfd0cb, i64x2ShrS: 0xfd0cc, i64x2ShrU: 0xfd0cd, i64x2Add: 0xfd0ce, i64x2Sub: 0xfd0d1, i64x2Mul: 0xfd0d5,
-  i64x2Eq: 0xfd0d6, i64x2Ne: 0xfd0d7, i64x2LtS: 0xfd0d8, i64x2GtS: 0xfd0d9, i64x2LeS: 0xfd0da, i64x2GeS: 0xfd0db,
-  f32x4Abs: 0xfd0e0, f32x4Neg: 0xfd0e1, f32x4Sqrt: 0xfd0e3, f32x4Add: 0xfd0e4, f32x4Sub: 0xfd0e5, f32x4Mul: 0xfd0e6,
-  f32x4Div: 0xfd0e7, f32x4Min: 0xfd0e8, f32x4Max: 0xfd0e9, f32x4Pmin: 0xfd0ea, f32x4Pmax: 0xfd0eb,
-  f64x2Abs: 0xfd0ec, f64x2Neg: 0xfd0ed, f64x2Sqrt: 0xfd0ef, f64x2Add: 0xfd0f0, f64x2Sub: 0xfd0f1, f64x2Mul: 0xfd0f2,
-  f64x2Div: 0xfd0f3, f64x2Min: 0xfd0f4, f64x2Max: 0xfd0f5, f64x2Pmin: 0xfd0f6, f64x2Pmax: 0xfd0f7,
-  i32x4TruncSatF32x4S: 0xfd0f8, f32x4ConvertI32x4S: 0xfd0fa, i32x4TruncSatF64x2SZero: 0xfd0fc,
-  f64x2ConvertLowI32x4S: 0xfd0fe, f64x2ConvertLowI32x4U: 0xfd0ff,
-} as const;
 
 /** The instructions of one float type, scalar and vector, under names that do not depend on the width. */
 export interface Lanes {
@@ -419,8 +353,8 @@ export class Fn {
       out.byte(code);
       return;
     }
-    out.byte(code >>> 12);
-    out.unsigned(code & 0xfff);
+    out.byte(code < 0x200 ? 0xfd : 0xfc);
+    out.unsigned(code & 0xff);
     // memory.copy and memory.fill name their memories: the only one.
     if (code === op.memoryCopy) out.byte(0);
     if (code === op.memoryCopy || code === op.memoryFill) out.byte(0);
@@ -433,7 +367,7 @@ export class Fn {
   }
 
   shuffle(...indices: readonly number[]): this {
-    this.instruction(0xfd00d);
+    this.instruction(0x10d);
     for (const i of indices) this.code.byte(i);
     return this;
   }

@@ -3,9 +3,10 @@
 
 import type { Expr } from "../../row/expr.ts";
 import type { Pass, Step } from "../../row/schedule.ts";
-import { type Local, op } from "./assembler.ts";
+import type { Local } from "./assembler.ts";
 import { emitHot, fold, keeping, type Sink, writing } from "./emit-sinks.ts";
 import { type Frame, Site, type Stream } from "./emit-values.ts";
+import * as op from "./opcodes.ts";
 
 /** Vectors per turn of the main loop: what costs much has the processor busy without that, and long code is slow to compile. */
 const copiesFor = (cost: number): number => (cost <= 4 ? 8 : cost <= 40 ? 4 : 1);

@@ -4,10 +4,11 @@
 import { dtypes } from "../../dtype.ts";
 import type { Expr, RootParts } from "../../row/expr.ts";
 import type { Gather, RootStep, Step } from "../../row/schedule.ts";
-import { type Local, op } from "./assembler.ts";
+import type { Local } from "./assembler.ts";
 import { feed, walk } from "./emit-passes.ts";
 import { fold, keeping, type Sink } from "./emit-sinks.ts";
 import { emitScalar, type Frame, type Stream } from "./emit-values.ts";
+import * as op from "./opcodes.ts";
 
 /** Evaluations after which Newton gives up: bisecting every other time, enough for all bits. */
 const turns = 120;

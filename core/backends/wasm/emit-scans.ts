@@ -1,10 +1,11 @@
 // Writes the words that need a walk of their own: the k-th largest entry and the running sum.
 
 import type { ScanStep } from "../../row/schedule.ts";
-import { type Local, op } from "./assembler.ts";
+import type { Local } from "./assembler.ts";
 import { walk } from "./emit-passes.ts";
 import { acrossLanes, keeping, type Sink, storing } from "./emit-sinks.ts";
 import type { Frame } from "./emit-values.ts";
+import * as op from "./opcodes.ts";
 
 /** A running sum: the row goes to its place first, and is summed up there in f64, entry by entry. */
 export function emitCumsum(frame: Frame, step: ScanStep): void {

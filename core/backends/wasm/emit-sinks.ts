@@ -2,8 +2,9 @@
 
 import type { Expr } from "../../row/expr.ts";
 import type { HotEntry, Pass, Write } from "../../row/schedule.ts";
-import { type Local, op } from "./assembler.ts";
+import type { Local } from "./assembler.ts";
 import type { Frame, Site, Stream } from "./emit-values.ts";
+import * as op from "./opcodes.ts";
 
 /** Something that takes the vectors of a walk one by one. */
 export interface Sink {

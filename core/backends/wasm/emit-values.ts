@@ -5,8 +5,9 @@ import type { DType } from "../../dtype.ts";
 import { constantOf, type Expr, type InputInfo } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import type { Schedule } from "../../row/schedule.ts";
-import { type Fn, type Lanes, type Local, lanes, op } from "./assembler.ts";
+import { type Fn, type Lanes, type Local, lanes } from "./assembler.ts";
 import * as math from "./math.ts";
+import * as op from "./opcodes.ts";
 
 /** A row in memory: where the current row begins, and how its entries are stored. */
 export interface Stream {

@@ -5,11 +5,12 @@ import type { DType } from "../../dtype.ts";
 import { constantOf, type Expr } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import { type RootStep, type Schedule, type Step, schedule } from "../../row/schedule.ts";
-import { type Local, lanes, op, type ValueType, WasmModule } from "./assembler.ts";
+import { type Local, lanes, type ValueType, WasmModule } from "./assembler.ts";
 import { emitPass } from "./emit-passes.ts";
 import { emitRoot, patternBytes, writePatterns } from "./emit-root.ts";
 import { emitCumsum, emitKth } from "./emit-scans.ts";
 import { emitScalar, Frame } from "./emit-values.ts";
+import * as op from "./opcodes.ts";
 
 /** A compiled kernel. */
 export interface RowFunction {

@@ -3,8 +3,9 @@
 // Sizes are at least 1. Strides are in bytes; other sizes in elements.
 
 import { type DType, dtypes, type FloatDType } from "../../dtype.ts";
-import { type Fn, type Label, type Lanes, type Local, lanes, op, WasmModule } from "./assembler.ts";
+import { type Fn, type Label, type Lanes, type Local, lanes, WasmModule } from "./assembler.ts";
 import { transpose } from "./matmul.ts";
+import * as op from "./opcodes.ts";
 
 /** Loads and stores of one element. */
 const elements: Readonly<Record<DType, { readonly load: number; readonly store: number }>> = {

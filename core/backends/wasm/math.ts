@@ -9,7 +9,8 @@
 // dominates. Largest errors found in ulp, f32 and f64: exp 0.9 0.9, expm1 1.6 1.6, log 0.9 0.8, log1p 1.5 1.5,
 // tanh 1.9 2.1, sin and cos 1.4 2.1, erf 3.1 2.4, logNormalCdf 4.5 5.6, pow 0.6 and 1.5·|y log x|.
 
-import { type Fn, type Local, lanes, op } from "./assembler.ts";
+import { type Fn, type Local, lanes } from "./assembler.ts";
+import * as op from "./opcodes.ts";
 
 /** Lanes of the vectors: f32x4 or f64x2. */
 export type Width = "f32" | "f64";

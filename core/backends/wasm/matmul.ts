@@ -7,7 +7,8 @@
 // A into all lanes is a quarter faster than shuffling a loaded vector.
 
 import type { FloatDType } from "../../dtype.ts";
-import { type Fn, type Label, type Lanes, type Local, lanes, op, WasmModule } from "./assembler.ts";
+import { type Fn, type Label, type Lanes, type Local, lanes, WasmModule } from "./assembler.ts";
+import * as op from "./opcodes.ts";
 
 /** Rows of a tile. Its columns are two vectors, and its bytes these. */
 const tileRows = 4;
