@@ -754,6 +754,11 @@ describe("schedule", () => {
     expect(plan.slots).toBe(1);
   });
 
+  test("what one pass alone reads is not kept", () => {
+    const plan = schedule(program("two sums", [x], [R.sum(exps), R.sum(R.mul(exps, z))]));
+    expect(plan.kept.size).toBe(0);
+  });
+
   test("folds that need nothing of each other share a pass", () => {
     expect(passes(program("folds", [x, y], [R.sum(x), R.max(y), R.count(R.greater(x, y))]))).toBe(1);
   });
