@@ -15,17 +15,17 @@ export function erf(x: number): number {
   return Math.sign(x) * (2 / Math.sqrt(Math.PI)) * Math.exp(-a * a) * total;
 }
 
-/** Mills' ratio Φ(−x)/φ(x) for x ≥ 2, by its continued fraction 1/(x + 1/(x + 2/(x + 3/…))), from the far end. */
+/** Mills' ratio Φ(−x)/φ(x) for x ≥ 1, by its continued fraction 1/(x + 1/(x + 2/(x + 3/…))), from the far end. */
 function tailRatio(x: number): number {
   let tail = x;
-  for (let k = 120; k >= 1; k--) tail = x + k / tail;
+  for (let k = 200; k >= 1; k--) tail = x + k / tail;
   return 1 / tail;
 }
 
 /** log Φ(x), with full relative accuracy in both tails. */
 export function logNormalCdf(x: number): number {
   if (Number.isNaN(x)) return x;
-  if (x < -3)
+  if (x < -1)
     return x === -Infinity ? x : -0.5 * x * x - 0.5 * Math.log(2 * Math.PI) + Math.log(tailRatio(-x));
   if (x > 3)
     return x === Infinity ? 0 : Math.log1p((-Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)) * tailRatio(x));
