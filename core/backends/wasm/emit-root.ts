@@ -299,24 +299,26 @@ function gather(
   return { end, gathered };
 }
 
-/** Writes the swizzle patterns: for each mask of lanes, the lanes that hold, moved to the front. */
+/** Writes the swizzle patterns: for each mask of lanes the bytes of those that hold, one after the other. */
 export function writePatterns(frame: Frame): void {
   const { f, lanes } = frame;
-  for (let mask = 0; mask < 1 << lanes.count; mask++) {
-    const bytes: number[] = [];
-    for (let lane = 0; lane < lanes.count; lane++) {
-      if (mask & (1 << lane)) for (let b = 0; b < lanes.bytes; b++) bytes.push(lane * lanes.bytes + b);
+  const [mask, at] = [f.local("i32"), f.local("i32")];
+  f.i32(0).set(mask);
+  const next = f.loop();
+  f.get(mask).i32(4).op(op.i32Shl).get(frame.patterns!).op(op.i32Add).set(at);
+  for (let lane = 0; lane < lanes.count; lane++) {
+    for (let byte = 0; byte < lanes.bytes; byte += 4) {
+      f.get(at)
+        .i32(0x03020100 + 0x04040404 * (lane * (lanes.bytes / 4) + byte / 4))
+        .store(op.i32Store, byte);
     }
-    while (bytes.length < 16) bytes.push(0xff);
-    f.get(frame.patterns!);
-    for (let half = 0; half < 2; half++) {
-      let word = 0n;
-      for (let b = 7; b >= 0; b--) word = (word << 8n) | BigInt(bytes[8 * half + b]!);
-      f.i64(word);
-      if (half === 0) f.store(op.i64Store, 16 * mask).get(frame.patterns!);
-      else f.store(op.i64Store, 16 * mask + 8);
-    }
+    // Overwritten by the next lane if this one does not hold.
+    f.get(mask).i32(lane).op(op.i32ShrU).i32(1).op(op.i32And);
+    f.i32(lanes.shift).op(op.i32Shl).get(at).op(op.i32Add).set(at);
   }
+  const masks = 1 << lanes.count;
+  f.get(mask).i32(1).op(op.i32Add).tee(mask).i32(masks).op(op.i32LtU).brIf(next).end();
+  f.free(mask, at);
 }
 
 /** Bytes of the swizzle patterns. */
