@@ -40,14 +40,14 @@ export function readOptions(args: readonly string[]): Options | "help" {
   const { loss, epochs, seed, seeds, data, out, help: asked } = parsed(args);
   if (asked) return "help";
   const set = oneOf("--data", data ?? "digits", dataNames);
-  const first = natural("--seed", seed ?? "0", 0);
+  const first = natural("--seed", seed ?? "0", 0, 999_999_999);
   const names = (loss ?? heads.map((head) => head.name).join(",")).split(",").map((name) => name.trim());
   const known = heads.map((head) => head.name);
   if (out === "") throw new UsageError("--out is empty: name a file, such as out/main-job.html");
   return {
     heads: [...new Set(names)].map((name) => heads[known.indexOf(oneOf("--loss", name, known))]!),
-    epochs: natural("--epochs", epochs ?? String(usualEpochs[set]), 1),
-    seeds: Array.from({ length: natural("--seeds", seeds ?? "1", 1) }, (_, i) => first + i),
+    epochs: natural("--epochs", epochs ?? String(usualEpochs[set]), 1, 10_000),
+    seeds: Array.from({ length: natural("--seeds", seeds ?? "1", 1, 1000) }, (_, i) => first + i),
     data: set,
     out: out ?? "out/main-job.html",
   };
@@ -70,15 +70,17 @@ function parsed(args: readonly string[]) {
     }).values;
   } catch (cause) {
     throw new UsageError(
-      `${(cause as Error).message.split(". ")[0]}: the options are --loss, --epochs, --seed, --seeds, --data, --out and --help`,
+      `${(cause as Error).message.split(/\. |\n/)[0]}: the options are --loss, --epochs, --seed, --seeds, --data, --out and --help`,
     );
   }
 }
 
-function natural(option: string, text: string, least: number): number {
+function natural(option: string, text: string, least: number, most: number): number {
   const value = Number(text);
-  if (/^\d{1,9}$/.test(text) && value >= least) return value;
-  throw new UsageError(`${option} ${JSON.stringify(text)}: give a whole number from ${least} on`);
+  if (/^\d{1,9}$/.test(text) && value >= least && value <= most) return value;
+  throw new UsageError(
+    `${option} ${JSON.stringify(text)}: give a whole number from ${least} to ${most.toLocaleString("en-US")}`,
+  );
 }
 
 function oneOf<T extends string>(option: string, text: string, known: readonly T[]): T {

@@ -69,7 +69,7 @@ ${several ? `<h3>Over the seeds</h3>\n${seedsTable(heads)}` : ""}
 </section>
 <section>
 <h2>Training</h2>
-<p class="quiet">Test accuracy after each epoch, the other heads in grey; below it the training loss, on a scale of its own for each head.</p>
+<p class="quiet">Test accuracy after each epoch, the other heads in grey; below it the root of the training loss, on a scale of its own for each head.</p>
 <div class="grid small">
 ${heads.map((head) => trainingCard(head, heads)).join("\n")}
 </div>
@@ -161,7 +161,7 @@ function accuracyChart(head: HeadResult, heads: readonly HeadResult[]): string {
     width: 300,
     height: 130,
     marginTop: 8,
-    marginRight: 34,
+    marginRight: 40,
     marginBottom: 22,
     marginLeft: 30,
     x: { label: null, ticks: 4, tickSize: 0 },
@@ -199,16 +199,17 @@ function lossChart(head: HeadResult): string {
     );
     return { x: i, y: part.reduce((a, b) => a + b, 0) / part.length };
   });
-  const lossText = { x: "x", y: "y", text: (d: { y: number }) => d.y.toPrecision(2), fill: "var(--quiet)" };
+  const lossText = { x: "x", y: "y", text: (d: { y: number }) => shortNumber(d.y), fill: "var(--quiet)" };
   return svg({
     width: 300,
     height: 56,
     marginTop: 8,
-    marginRight: 34,
+    marginRight: 40,
     marginBottom: 6,
     marginLeft: 30,
     x: { axis: null },
-    y: { axis: null, domain: [0, Math.max(...points.map((point) => point.y))] },
+    // The root keeps the end of training visible beside its beginning; a logarithm has no room for a loss of 0.
+    y: { axis: null, type: "sqrt", domain: [0, Math.max(...points.map((point) => point.y))] },
     marks: [
       Plot.areaY(points, { x: "x", y: "y", fill: "var(--accent)", fillOpacity: 0.15 }),
       Plot.lineY(points, { x: "x", y: "y", stroke: "var(--accent)", strokeWidth: 1.5 }),
@@ -217,6 +218,11 @@ function lossChart(head: HeadResult): string {
     ],
     label: `Training loss of ${head.title}`,
   });
+}
+
+/** Two digits, without a row of zeros. */
+function shortNumber(value: number): string {
+  return value > 0 && value < 0.001 ? value.toExponential(1) : value.toPrecision(2);
 }
 
 function sampleCard(report: Report, index: number): string {

@@ -15,7 +15,7 @@ export interface TestFigures {
   readonly meanSupport: number;
   /** Share of the probabilities that are exactly 0, 0 … 1. */
   readonly zeroShare: number;
-  /** Training steps a second. */
+  /** Training steps a second, in the fastest epoch. */
   readonly stepsPerSecond: number;
 }
 
@@ -68,7 +68,7 @@ export const columns: readonly Column[] = [
   {
     key: "stepsPerSecond",
     title: "steps/s",
-    explained: "training steps a second",
+    explained: "training steps a second, in the fastest epoch",
     better: "high",
     show: (value) => Math.round(value).toLocaleString("en-US"),
   },
