@@ -53,8 +53,11 @@ type Ours = (typeof ours)[number];
 
 /** Makes something the first time that it is asked for. */
 function once<T>(make: () => T): () => T {
-  let made: { readonly it: T } | undefined;
-  return () => (made ??= { it: make() }).it;
+  let made: readonly T[] = [];
+  return () => {
+    if (made.length === 0) made = [make()];
+    return made[0]!;
+  };
 }
 
 /** What is wrong with the way in which a call is refused; undefined if nothing is. */
@@ -241,18 +244,15 @@ function badCalls(op: AnyOp): BadCall[] {
 
   if (info.kind === "map" && slots.length > 1) {
     const shapes = [[2, 3], [4], [2]];
-    let next = 0;
     add(
       "shapes that do not broadcast",
-      () => (
-        (next = 0),
-        mapSlots(template, (s) =>
-          upload(
-            { ...s, shape: shapes[next]!, data: new Array(shapes[next++]!.reduce((a, b) => a * b)).fill(1) },
-            wasm,
-          ),
-        )
-      ),
+      () => {
+        let next = 0;
+        return mapSlots(template, (s) => {
+          const shape = shapes[next++]!;
+          return upload({ ...s, shape, data: new Array(shape.reduce((a, b) => a * b)).fill(1) }, wasm);
+        });
+      },
       ShapeError,
     );
   }

@@ -126,7 +126,31 @@ function differences(op: AnyOp, all: readonly Sizes[], seed: number): string[] {
   return found;
 }
 
+/** The results for integers, or how they are refused. */
+function ofIntegers(op: AnyOp, template: Template, device: "js" | "wasm"): unknown {
+  return scope(() => {
+    try {
+      const args = mapSlots(template, (s) =>
+        upload(s.stored === "float" ? { ...s, stored: "i32" } : s, { device, dtype: "f64" }),
+      );
+      return tensorsIn(op(...args)).map((t) => [t.dtype, ...t.dataSync()]);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  });
+}
+
 describe.each(byName)("%s", (name, op) => {
+  test("integers give the same on all devices, or are refused alike", () => {
+    for (const example of op.info.examples) {
+      const template = templateOf(op, example);
+      if (!slotsOf(template).every(({ data }) => data.every(Number.isInteger))) continue;
+      const onJs = ofIntegers(op, template, "js");
+      expect(ofIntegers(op, template, "wasm")).toEqual(onJs);
+      if (typeof onJs === "string") expect(onJs).toMatch(/^[^:;]+: .+; .+$/);
+    }
+  });
+
   test("all devices agree with the plain reading", () => {
     expect(differences(op, isSizable(op) ? short : short.slice(0, 1), 11)).toEqual([]);
   });
