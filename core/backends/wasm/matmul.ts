@@ -185,12 +185,13 @@ function emitPack(m: WasmModule, v: Lanes, vectors: number): number {
 }
 
 /**
- * (a, aStep, aRow, b, bStep, depth, out, outRow, more): a tile of the product, added to what stands there if `more`.
+ * (a, aStep, aRow, b, bStep, depth, out, outRow, more, valid): a tile of the product, added to what stands there if `more`.
  * Entries of A lie aStep apart along the depth and aRow apart from row to row; one of the two is the width of an entry.
+ * Rows from `valid` on are read as the last one before: they may lie outside the memory.
  */
 function emitTile(m: WasmModule, v: Lanes): number {
-  const params = ["i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
-  return m.function("", params, [], (f, [a, aStep, aRow, b, bStep, depth, out, outRow, more]) => {
+  const params = ["i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
+  return m.function("", params, [], (f, [a, aStep, aRow, b, bStep, depth, out, outRow, more, valid]) => {
     const sums = Array.from({ length: 2 * tileRows }, () => f.local("v128"));
     const columns = [f.local("v128"), f.local("v128")];
     const entry = f.local("v128");
@@ -229,7 +230,10 @@ function emitTile(m: WasmModule, v: Lanes): number {
       rows.push(f.local("i32"));
       f.get(rows[r - 1]!)
         .get(aRow)
-        .op(op.i32Add)
+        .i32(0)
+        .get(valid)
+        .i32(r)
+        .op(op.i32GtU, op.select, op.i32Add)
         .set(rows[r]!);
     }
     run(rows);
@@ -389,7 +393,8 @@ function emitProduct(
         .set(inside);
       f.get(aTile).get(aStep).get(aTileRow).get(bTile).get(bStep).get(depthNow);
       f.get(outTile).get(scratch).get(inside).op(op.select).get(outRow).i32(32).get(inside).op(op.select);
-      f.get(more).get(inside).op(op.i32And).call(call.tile);
+      f.get(more).get(inside).op(op.i32And);
+      extent(rowsNow, i, tileRows).call(call.tile);
       f.get(inside).op(op.i32Eqz).if();
       f.get(scratch).get(outTile).get(outRow);
       extent(rowsNow, i, tileRows);
