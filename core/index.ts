@@ -29,6 +29,7 @@ export {
 export { type MapOptions, map } from "./map.ts";
 export type { Domain, Example, Op, OpInfo } from "./op.ts";
 export { Parameter, type ParameterOptions } from "./parameter.ts";
+export { printGradient, printProgram } from "./print.ts";
 export {
   bernoulli,
   type Key,
@@ -41,7 +42,6 @@ export {
 } from "./random.ts";
 export { root } from "./row/differentiate.ts";
 export * as words from "./row/expr.ts";
-export { printGradient, printProgram } from "./print.ts";
 export { type RowMap, rowLoss, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
 export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";

@@ -6,7 +6,16 @@ import type { Backend } from "./backends/backend.ts";
 import type { DType, FloatDType } from "./dtype.ts";
 import { ArgumentError, DTypeError, showValue } from "./errors.ts";
 import { Formula } from "./formula.ts";
-import { checkOptions, type Domain, describe, type Example, type Op, rowMajor, sameBackend } from "./op.ts";
+import {
+  checkExpression,
+  checkOptions,
+  type Domain,
+  describe,
+  type Example,
+  type Op,
+  rowMajor,
+  sameBackend,
+} from "./op.ts";
 import { add, type Expr, type Mask, rowInput, scalarInput, type Value } from "./row/expr.ts";
 import {
   type Broadcast,
@@ -75,6 +84,7 @@ class ElementwiseMap {
       );
       const made = this.options.program(named as MapInputs);
       const results = (Array.isArray(made) ? made : [made]) as Expr[];
+      for (const e of results) checkExpression(this.name, e);
       formula = new Formula(this.name, nodes, results, {
         kinds: results.map(() => "row"),
         stored: results.map((e) => (e.sort === "bool" ? "bool" : integers ? "i32" : "float")),

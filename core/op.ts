@@ -5,6 +5,7 @@ import type { Backend } from "./backends/backend.ts";
 import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DeviceError, DTypeError, showValue } from "./errors.ts";
 import type { Formula } from "./formula.ts";
+import { Expr } from "./row/expr.ts";
 import { contiguous, isContiguous, Tensor } from "./tensor.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -114,6 +115,13 @@ export function checkOptions(place: string, options: unknown, known: readonly st
         known.length ? `the options are ${known.join(", ")}` : "it takes none",
       );
   }
+}
+
+/** Refuses what a declared formula gives if it is no formula. */
+export function checkExpression(place: string, e: unknown): asserts e is Expr {
+  if (e instanceof Expr) return;
+  const finding = `the formula gives ${showValue(e)}, no expression`;
+  throw new ArgumentError(place, finding, "return what words of the row language give");
 }
 
 /** The tensor with its elements in row-major order: itself, or a copy. */

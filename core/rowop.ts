@@ -7,6 +7,7 @@ import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { Formula, type HandWrittenGradient } from "./formula.ts";
 import {
+  checkExpression,
   checkFloat,
   checkOptions,
   type Domain,
@@ -24,6 +25,7 @@ import {
   equal,
   greater,
   greaterEqual,
+  type Kind,
   less,
   lessEqual,
   n,
@@ -68,8 +70,13 @@ export type Param =
       readonly below?: number;
       readonly integer?: boolean;
     }
-  /** A tensor of the shape of the scores (or one that broadcasts to it): a mask, a target distribution. */
-  | { readonly is: "row"; readonly stored?: "float" | "bool"; readonly optional?: boolean }
+  /** A tensor of the shape of the scores, or unless `exact` one that broadcasts to it: a mask, a target distribution. */
+  | {
+      readonly is: "row";
+      readonly stored?: "float" | "bool";
+      readonly optional?: boolean;
+      readonly exact?: boolean;
+    }
   /** One value per class, shared by all rows: class weights. */
   | { readonly is: "classes"; readonly optional?: boolean }
   /** One class index per row, as an i32 tensor or an array of integers; the option `ignoreIndex` marks rows to leave out. */
@@ -109,6 +116,8 @@ export interface Stated {
 }
 
 interface RowOpOptions {
+  /** Whether results are rows (a formula that gives a scalar is repeated along them) or one number per row. */
+  readonly gives: Kind;
   readonly params: Params;
   readonly program: (inputs: never) => Stated;
   /** How result k is stored; floats by default. */
@@ -151,9 +160,12 @@ export class RowOp {
         } else if (param.is === "scalar") named[name] = constant(param.default!);
       });
       const { results, vjp } = this.options.program(named as never);
+      const { gives } = this.options;
+      for (const e of results) checkResult(this.name, e, gives);
       const stored =
         this.options.stored ?? results.map((e) => (e.sort === "bool" ? "bool" : integers ? "i32" : "float"));
-      found = new Formula(this.name, inputs, results, { stored, vjp, nanRows: this.options.nanRows });
+      const kinds = results.map(() => gives);
+      found = new Formula(this.name, inputs, results, { kinds, stored, vjp, nanRows: this.options.nanRows });
       this.variants.set(key, found);
     }
     return found;
@@ -238,8 +250,15 @@ export class RowOp {
         );
       return [rowMajor(value), 0];
     }
-    if (param.is === "row")
-      return [rowMajor(sameShape(value.shape, x.shape) ? value : broadcastTo(value, x.shape)), n];
+    if (param.is === "row") {
+      if (sameShape(value.shape, x.shape)) return [rowMajor(value), n];
+      if (!param.exact) return [rowMajor(broadcastTo(value, x.shape)), n];
+      throw new ShapeError(
+        place,
+        `shape ${showShape(value.shape)} stands beside scores of shape ${showShape(x.shape)}`,
+        "give one distribution per row, or class indices as i32",
+      );
+    }
     if (value.size === 1) return [value, 0];
     const perRow = [...outer, 1];
     if (sameShape(value.shape, perRow) || sameShape(value.shape, outer)) return [rowMajor(value), 1];
@@ -305,6 +324,18 @@ export class RowOp {
       }
     }
     return rowMajor(labels);
+  }
+}
+
+/** Refuses what a formula must not give. */
+function checkResult(place: string, e: unknown, gives: Kind): void {
+  checkExpression(place, e);
+  if (gives === "scalar" && e.kind === "row") {
+    throw new ArgumentError(
+      place,
+      "the formula gives a row where one number per row is wanted",
+      "reduce it, with sum for instance",
+    );
   }
 }
 
@@ -471,11 +502,14 @@ export function rowMap<
 >(name: string, options: RowMapOptions<P>): F & Op {
   const positional = options.positional ?? [];
   const op = new RowOp(name, {
+    gives: "row",
     params: options.params ?? {},
     nanRows: true,
     program: (inputs) => {
       const made = options.program(inputs);
-      return "result" in made ? { results: [made.result], vjp: made.vjp } : { results: [made] };
+      return typeof made === "object" && "result" in made
+        ? { results: [made.result], vjp: made.vjp }
+        : { results: [made] };
     },
   });
   const known = ["axis", ...op.params.map(([key]) => key).filter((key) => !positional.includes(key))];
@@ -519,6 +553,7 @@ export function rowReduction<
   F extends (...args: never[]) => unknown = (x: Tensor) => Tensor,
 >(name: string, options: RowReductionOptions<P>): F & Op {
   const op = new RowOp(name, {
+    gives: "scalar",
     params: options.params ?? {},
     nanRows: false,
     program: (inputs) => ({ results: [options.program(inputs)] }),
@@ -533,8 +568,12 @@ export function rowReduction<
     const whole = given.axis === undefined && options.over === "all";
     const axes = whole
       ? normalizeAxes(name, undefined, x.rank)
-      : normalizeAxes(name, (given.axis ?? -1) as number | readonly number[], x.rank);
-    const keepDims = given.keepDims ?? false;
+      : normalizeAxes(
+          name,
+          (given.axis === undefined ? -1 : given.axis) as number | readonly number[],
+          x.rank,
+        );
+    const { keepDims = false } = given;
     if (typeof keepDims !== "boolean")
       throw new ArgumentError(name, `keepDims is ${showValue(keepDims)}`, "give true or false");
     const shape = reduceShape(x.shape, axes, keepDims);
@@ -610,7 +649,12 @@ export interface IgnoreOption {
 const IGNORED = -100;
 
 const fold = (name: string, program: (inputs: { x: Row; w: Row }) => Scalar, params: Params = {}): RowOp =>
-  new RowOp(name, { params, nanRows: false, program: (inputs) => ({ results: [program(inputs)] }) });
+  new RowOp(name, {
+    gives: "scalar",
+    params,
+    nanRows: false,
+    program: (inputs) => ({ results: [program(inputs)] }),
+  });
 
 const sumOfRows: RowOp = /* @__PURE__ */ fold("sum", ({ x }) => sum(x));
 const meanOfRows: RowOp = /* @__PURE__ */ fold("mean", ({ x }) => div(sum(x), n));
@@ -644,15 +688,16 @@ export function rowLoss<
 >(name: string, options: RowLossOptions<A, P>): F & Op {
   const labels = options.against === "labels";
   const op = new RowOp(name, {
+    gives: "scalar",
     params: {
-      ...(labels ? { target: { is: "label" } } : { target: { is: "row" } }),
+      ...(labels ? { target: { is: "label" } } : { target: { is: "row", exact: true } }),
       ...options.params,
       ...(labels ? { ignoreIndex: { is: "scalar", default: IGNORED, integer: true } } : {}),
     },
     nanRows: true,
     program: (inputs: { readonly target: Scalar; readonly ignoreIndex: Scalar }) => {
       const made = options.program(inputs as never);
-      const { loss, weight = 1, vjp } = "loss" in made ? made : { loss: made };
+      const { loss, weight = 1, vjp } = typeof made === "object" && "loss" in made ? made : { loss: made };
       if (!labels) return { results: [loss], ...(vjp ? { vjp } : {}) };
       // Rows that do not count: whatever their scores hold, nothing comes out and nothing goes back.
       const counted = (value: Value | number): Value =>
@@ -673,7 +718,7 @@ export function rowLoss<
     const given = named(name, positional, rest, known);
     const axis = scores(name, x, given.axis);
     checkFloat(name, x);
-    const reduction = given.reduction ?? "mean";
+    const { reduction = "mean" } = given;
     if (reduction !== "mean" && reduction !== "sum" && reduction !== "none") {
       throw new ArgumentError(name, `reduction is ${showValue(reduction)}`, 'give "mean", "sum" or "none"');
     }

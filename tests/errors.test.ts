@@ -605,11 +605,14 @@ const declaring: Cases = [
     ArgumentError,
   ],
   [
-    "a row map whose formula gives a scalar",
+    "a reduction whose formula gives a row",
     () =>
-      core.rowMap("odd", { doc: "", program: any(({ x }: { x: never }) => core.words.sum(x)), examples: [] })(
-        x(),
-      ),
+      core.rowReduction("odd", {
+        doc: "",
+        over: "last",
+        program: any(({ x }: { x: never }) => x),
+        examples: [],
+      })(x()),
     ArgumentError,
   ],
   ["a word of junk", () => core.words.add(any("x"), 1), ArgumentError],
