@@ -159,3 +159,53 @@ describe.each(byName)("%s", (name, op) => {
     expect(differences(op, long, 13)).toEqual([]);
   });
 });
+
+describe("elementwise ops of one argument", () => {
+  const unary = byName.filter(
+    ([, op]) => op.info.kind === "map" && slotsOf(templateOf(op, op.info.examples[0]!)).length === 1,
+  );
+  const sizesOfNumbers = Array.from({ length: 20_000 }, (_, i) => 10 ** (-40 + (45.5 * i) / 20_000));
+  const special = [
+    0,
+    -0,
+    1,
+    -1,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    Number.NaN,
+    5e-324,
+    2 ** -149,
+  ];
+  const everywhere = [...special, ...sizesOfNumbers, ...sizesOfNumbers.map((v) => -v)].map(Math.fround);
+
+  test.each(unary)("%s agrees with the plain reading over the whole range of numbers", (_, op) => {
+    const [slot] = slotsOf(templateOf(op, op.info.examples[0]!));
+    if (slot!.stored !== "float") return;
+    const run = (setting: Setting): Tensor =>
+      tensorsIn(
+        op(
+          ...mapSlots(templateOf(op, op.info.examples[0]!), (s) =>
+            upload({ ...s, shape: [everywhere.length], data: everywhere }, setting),
+          ),
+        ),
+      )[0]!;
+    scope(() => {
+      const want = run(oracle).dataSync();
+      for (const setting of others) {
+        const got = run(setting);
+        const rounded = setting.dtype === "f32" && isFloat(got.dtype) ? want.map(Math.fround) : want;
+        const [tolerance] = dtypes[setting.dtype].tolerance;
+        // Entry by entry: no entry stands for another here. Past the largest f32 there is ∞.
+        const at = Array.from(got.dataSync()).findIndex((v, i) => {
+          const w = rounded[i]!;
+          return !(Object.is(v, w) || v === w || Math.abs(v - w) <= tolerance * Math.max(1, Math.abs(w)));
+        });
+        expect(
+          at < 0
+            ? undefined
+            : `${setting.dtype}: ${op.info.name}(${everywhere[at]}) is ${got.dataSync()[at]} instead of ${rounded[at]}`,
+        ).toBeUndefined();
+      }
+    });
+  });
+});
