@@ -122,6 +122,8 @@ export abstract class Optimizer<O extends object = object> {
    * const loss = adam.minimize(() => crossEntropy(model.forward(x), y));
    */
   minimize<T extends Tensor>(loss: () => T): T {
+    if (typeof loss !== "function")
+      throw new ArgumentError("minimize", `${showValue(loss)} is not a function`, "give () => loss");
     let value: T | undefined;
     // Assigned, not returned: the scope then leaves of it a copy on the host, and a loop without a scope gathers no memory.
     scope(() => {

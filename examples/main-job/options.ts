@@ -70,7 +70,7 @@ function parsed(args: readonly string[]) {
     }).values;
   } catch (cause) {
     throw new UsageError(
-      `${(cause as Error).message.split(/\. |\n/)[0]}: the options are --loss, --epochs, --seed, --seeds, --data, --out and --help`,
+      `${(cause as Error).message.split(/\.\s/)[0]}: the options are --loss, --epochs, --seed, --seeds, --data, --out and --help`,
     );
   }
 }

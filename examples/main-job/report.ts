@@ -59,7 +59,7 @@ export function htmlReport(report: Report): string {
 <p class="brand">simplexgrad</p>
 <h1>One network, ${escapeHtml(title)}</h1>
 <p class="lead">${escapeHtml(headline(report))}</p>
-<p class="quiet">${escapeHtml(report.environment)} · seed ${report.seed} · ${report.epochs} epochs</p>
+<p class="quiet">${escapeHtml(report.environment)} · seed ${report.seed} · ${report.epochs} ${report.epochs === 1 ? "epoch" : "epochs"}</p>
 </header>
 <section>
 <h2>On the test set</h2>

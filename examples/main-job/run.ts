@@ -128,7 +128,9 @@ async function compare(options: Options): Promise<void> {
   const seeds = several
     ? `seeds ${options.seeds[0]} to ${options.seeds.at(-1)}: mean ± standard deviation`
     : `seed ${options.seeds[0]}`;
-  console.log(`\n${network}, ${options.epochs} epochs on ${options.data}, ${seeds}\n`);
+  console.log(
+    `\n${network}, ${options.epochs} ${options.epochs === 1 ? "epoch" : "epochs"} on ${options.data}, ${seeds}\n`,
+  );
   console.log(
     several ? seedTable(heads.map(({ title, seeds = [] }) => ({ title, seeds }))) : resultTable(heads),
   );
