@@ -209,7 +209,7 @@ export class Formula {
       else if (at >= 0 && e.kind === input.kind && !this.nanRows) parts[slot] = { how: "cotangent", at };
       else {
         parts[slot] = { how: "computed", at: computed.length };
-        const hides = this.nanRows && !carriesNaN(e, hidden);
+        const hides = this.nanRows && !carriesNaN(e, hidden, results[first]!);
         computed.push(hides ? add(e, poison(place(results[first]!) ?? results[first]!)) : e);
         pure.push(hides ? add(found[i]!, poison(this.results[first]!)) : found[i]!);
         kinds.push(input.kind);
@@ -269,8 +269,8 @@ function nameOf(input: Expr): string {
   return (input.detail as InputInfo).name;
 }
 
-/** Whether plain arithmetic leads from e to something that is NaN whenever the row's result is. */
-function carriesNaN(e: Expr, sources: readonly Expr[]): boolean {
+/** Whether plain arithmetic leads from e to something that is NaN whenever the result of the row is. */
+function carriesNaN(e: Expr, sources: readonly Expr[], result: Expr): boolean {
   if (sources.includes(e)) return true;
   switch (e.word) {
     case "add":
@@ -279,10 +279,12 @@ function carriesNaN(e: Expr, sources: readonly Expr[]): boolean {
     case "mulZero":
     case "div":
     case "neg":
-      return e.args.some((a) => carriesNaN(a, sources));
+      return e.args.some((a) => carriesNaN(a, sources, result));
     case "select":
-      // A row that is left out as a whole has a result that is no NaN either.
-      return e.args[0]!.kind === "scalar" && carriesNaN(e.args[1]!, sources);
+      // A row that is left out as a whole: so is its result.
+      return (
+        result.word === "select" && result.args[0] === e.args[0] && carriesNaN(e.args[1]!, sources, result)
+      );
     default:
       return false;
   }

@@ -148,12 +148,15 @@ function powerOfTwo(f: Fn, w: Width, t: Local): Fn {
 
 /** e^x, with gradual underflow. */
 export function exp(f: Fn, w: Width, x: Local): Local {
-  const { add, mul, lt, pmin, intSub } = lanes[w];
+  const { add, mul, lt, pmin, pmax, intSub } = lanes[w];
   const held = store(
     f
       .get(x)
       .get(f.constant(w, w === "f32" ? 89 : 710))
-      .op(pmin),
+      .op(pmin)
+      // Further down 2^n would have no bits to stand in, and its second factor could be anything, ∞ for one.
+      .get(f.constant(w, w === "f32" ? -104 : -746))
+      .op(pmax),
   );
   const reduced = reduce(f, w, held);
   const { t, n } = reduced;
