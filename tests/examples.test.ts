@@ -1,4 +1,4 @@
-// What the documentation shows runs: every code block of the README, every program in examples/. They are compiled against the source tree, as a user's program is against the package.
+// What the documentation shows runs: every code block of the README, examples of docstrings, every program in examples/. They are compiled against the source tree, as a user's program is against the package.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -102,6 +102,25 @@ const programs = ["README.md", "ARCHITECTURE.md"].flatMap((file) =>
 describe.runIf(programs.length > 0)("code in the documentation", () => {
   test.each(programs)("%s", async (name, { text }) => {
     await run(name, { stdin: text });
+  });
+});
+
+/** The examples of docstrings that are whole programs: those that begin with their imports. */
+const docstrings = ["core", "ops", "losses", "nn", "optim"].flatMap((place) =>
+  readdirSync(join(root, place), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .flatMap((file) => {
+      const text = readFileSync(join(root, place, file), "utf8");
+      return [...text.matchAll(/@example\n((?:[ \t]*\*(?!\/)[^\n]*\n)+)/g)].flatMap(([, lines], i) => {
+        const code = lines!.replace(/^[ \t]*\* ?/gm, "").split(/^@/m)[0]!;
+        return code.startsWith("import") ? [[`${place}/${file} example ${i + 1}`, code] as const] : [];
+      });
+    }),
+);
+
+describe("examples of docstrings", () => {
+  test.each(docstrings)("%s", async (name, code) => {
+    await run(name, { stdin: code });
   });
 });
 
