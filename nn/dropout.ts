@@ -8,7 +8,7 @@ import { type Key, split, uniform } from "../core/random.ts";
 import { div, greaterEqual, select, sub } from "../core/row/expr.ts";
 import type { Shape } from "../core/shape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
-import { type LayerRandomness, layerKey } from "./init.ts";
+import { type LayerRandomness, layerKey } from "./keys.ts";
 import { Module } from "./module.ts";
 
 type Drop = (x: Tensor, u: Tensor, numbers: { p: number }) => Tensor;

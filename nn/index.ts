@@ -1,8 +1,8 @@
 // Layers and models. Activations are ops: `import { relu } from "simplexgrad/ops"`.
 
 export { Dropout } from "./dropout.ts";
-export type { LayerRandomness } from "./init.ts";
 export * as init from "./init.ts";
+export type { LayerRandomness } from "./keys.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Module } from "./module.ts";
 export { type Layer, Sequential } from "./sequential.ts";

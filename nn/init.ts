@@ -4,7 +4,7 @@ import { fromHost } from "../core/create.ts";
 import { dtypes, type FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
-import { type Key, normal, type RandomOptions, randomKey, threefry, uniform } from "../core/random.ts";
+import { normal, type RandomOptions, uniform } from "../core/random.ts";
 import { checkShape, type Plain } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 
@@ -191,32 +191,4 @@ function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
-}
-
-/** A key that belongs to a key and a number: other numbers give keys that have nothing to do with it. */
-export function fold(key: Key, number: number): Key {
-  const words = new Uint32Array(2);
-  // 0 and 1 as the second word of the counter are the stream of a key and its children by `split`.
-  threefry(key, number, 2, words, 0);
-  return [words[0]!, words[1]!];
-}
-
-/** Where a layer's randomness comes from. */
-export interface LayerRandomness {
-  /** A key, used as it is. */
-  readonly key?: Key;
-  /** A seed (0 by default), joined with the sizes of the layer: layers of different sizes may share one. */
-  readonly seed?: number;
-}
-
-/** The key of a layer: the one given, or that of its seed and sizes. */
-export function layerKey(place: string, { key, seed }: LayerRandomness, ...sizes: readonly number[]): Key {
-  if (key === undefined) return sizes.reduce(fold, randomKey(seed ?? 0));
-  if (seed !== undefined)
-    throw new ArgumentError(
-      place,
-      "both a key and a seed are given",
-      "give { seed: 1 } or { key: randomKey(1) }",
-    );
-  return key;
 }

@@ -11,7 +11,7 @@ import type { Checked, Matmul, Result, Shape } from "../core/shape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
 import { add } from "../ops/elementwise.ts";
 import { matmul } from "../ops/matmul.ts";
-import { type LayerRandomness, layerKey } from "./init.ts";
+import { type LayerRandomness, layerKey } from "./keys.ts";
 import { Module } from "./module.ts";
 
 export interface LinearOptions<D extends FloatDType = FloatDType> extends LayerRandomness, CreateOptions<D> {
