@@ -52,7 +52,7 @@ export interface Law {
   /** The kinds of rows on which it is to hold, where that is not all for which maps have a value. */
   readonly kinds?: readonly ScoreKind[];
   /** Rows that are always tried, besides random ones. */
-  readonly always?: readonly Rows[];
+  readonly always?: () => readonly Rows[];
   /** Laws that follow from it. */
   readonly implies?: readonly LawName[];
 }
@@ -79,14 +79,14 @@ export const laws: { readonly [Name in LawName]: Law } = {
   },
   exactZeros: {
     sentence: "Scores far enough below the largest get probability 0 exactly.",
-    always: [8, 9, 40].map((n) => [Array.from({ length: n }, (_, i) => -30 * i)]),
+    always: () => [8, 9, 40].map((n) => [Array.from({ length: n }, (_, i) => -30 * i)]),
     kinds: [],
     objection: (f, x) =>
       eachRow(f, x, (p) => (p.includes(0) ? undefined : `the smallest entry is ${Math.min(...p)}`)),
   },
   oneClassIsOne: {
     sentence: "A single class has probability 1 exactly, and gradient 0.",
-    always: [0, 1, -3, 7.25, 1e4, -1e4].map((v) => [[v]]),
+    always: () => [0, 1, -3, 7.25, 1e4, -1e4].map((v) => [[v]]),
     kinds: [],
     objection: (f, x) =>
       eachRow(f, x, ([p]) => (p === 1 ? undefined : `the probability is ${p}`)) ??
@@ -208,9 +208,8 @@ export const laws: { readonly [Name in LawName]: Law } = {
   nanRow: {
     sentence: "A NaN anywhere makes its row and the gradient of its row NaN, and leaves other rows alone.",
     // Every place of every length up to 40: whole vectors, and tails of all sizes.
-    always: Array.from({ length: 40 }, (_, n) => [
-      Array.from({ length: n + 1 }, (_, i) => ((i * 7) % 11) / 4 - 1),
-    ]),
+    always: () =>
+      Array.from({ length: 40 }, (_, n) => [Array.from({ length: n + 1 }, (_, i) => ((i * 7) % 11) / 4 - 1)]),
     kinds: [],
     objection: (f, x) =>
       first(rowsOf(x), (row) => {
@@ -347,7 +346,7 @@ export function checkLaws(f: LawFunction, names: readonly string[], options: Law
         const x = tensor(rows, how) as Scores;
         fail(law, law.objection(f, x));
       });
-    for (const rows of law.always ?? []) holds(rows);
+    for (const rows of law.always?.() ?? []) holds(rows);
     const kinds = (law.kinds ?? usual).filter((kind) => !without.includes(kind));
     if (kinds.length > 0)
       fc.assert(fc.property(scoreRows({ kinds }), holds), {
