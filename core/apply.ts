@@ -48,6 +48,7 @@ function run(
   const storages = new Array<Storage>(outputs.length);
   for (let k = 0; k < outputs.length; k++) {
     const t = newTensor<DType>(backend, outputs[k]!, shapes[k] ?? [rows], kernel.program.name);
+    if (k >= shapes.length) t.hidden = true; // saved for the way back
     made[k] = t;
     storages[k] = t.storage;
   }

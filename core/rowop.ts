@@ -736,9 +736,11 @@ export function rowLoss<
     }
     const [loss, weight] = op.call(moved, arguments_) as [Tensor, Tensor | undefined];
     if (reduction === "none") return loss;
-    // Without class weights the divisor is a count.
+    // Without class weights the divisor is a count. Neither it nor the losses of the rows are ever seen.
     const fixed = weight && !op.params.some(([key, { is }]) => is === "classes" && given[key] !== undefined);
-    return reduceLosses(loss, fixed ? stopGradient(weight) : weight, reduction);
+    const divisor = fixed ? stopGradient(weight) : weight;
+    for (const t of [loss, weight, divisor]) if (t) t.hidden = true;
+    return reduceLosses(loss, divisor, reduction);
   };
   return describe(fn as unknown as F, cardOf(name, "loss", options, op));
 }

@@ -210,7 +210,7 @@ export function keepBy(t: Tensor, keeper: Keeper): void {
 
 /** Frees a tensor's memory now; a small one stays readable. For values that are known to be superseded. */
 export function release(t: Tensor): void {
-  if (t.held !== null && t.host === null && t.size <= RESCUED) {
+  if (t.held !== null && t.host === null && t.size <= RESCUED && !t.hidden) {
     if (t.backend.name === "webgpu") {
       // Nothing can be copied out at once: the garbage collector decides.
       keepBy(t, new Keeper());

@@ -65,6 +65,8 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
   owner: Owner | null = null;
   /** @internal Places that a walk back holds this cotangent at. */
   uses = 0;
+  /** @internal Whether no user can have seen it: its scope copies nothing out. */
+  hidden = false;
 
   /** @internal The tape that tracks this tensor, and the slot there; other tapes hang on `links`. */
   mark: Mark | null = null;
