@@ -1,6 +1,7 @@
 // Random tensors from keys; the stream behind them is `threefry.ts`.
 // The same words on every device; floats derived by logarithms and cosines are drawn on the host, so they are the same too.
 
+import { random } from "./backends/kernels.ts";
 import { type CreateOptions, destination, fromHost } from "./create.ts";
 import { type DType, dtypes, type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, showValue } from "./errors.ts";
@@ -125,7 +126,7 @@ export function uniform<const S extends readonly number[], D extends FloatDType 
     throw new DomainError("uniform", `there is nothing in [${low}, ${high})`, "give low < high");
   if (low === 0 && high === 1) {
     const t = newTensor<D, Plain<S>>(backend, dtype, [...shape], "uniform");
-    if (t.size > 0) backend.random(dtype, key, t.storage, t.size);
+    if (t.size > 0) backend.run(random, dtype, key, t.storage, t.size);
     return t;
   }
   const unit = units(key, dtype, sizeOf(shape));

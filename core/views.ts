@@ -1,6 +1,7 @@
 // Views: the same elements under other sizes, orders and windows, without copying, and their rules for the tape.
 // Two computations live here because views' gradients need them: `sumTo` and `padWindow`. All other arithmetic is ops'.
 
+import { sumMiddle } from "./backends/kernels.ts";
 import { type DType, type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import {
@@ -327,7 +328,7 @@ export function sumTo<D extends DType>(t: Tensor<Shape, D>, shape: readonly numb
     sizes.fill(1, first, last + 1);
     const sum = newTensor(backend, dtype, [...sizes], "sumTo");
     if (middle === 0) sum.size > 0 && backend.fill(sum.storage, dtype, sum.size, 0);
-    else if (sum.size > 0) backend.sumMiddle(dtype, source.storage, sum.storage, outer, middle, inner);
+    else if (sum.size > 0) backend.run(sumMiddle, dtype, source.storage, sum.storage, outer, middle, inner);
     source = sum;
     last = first;
   }

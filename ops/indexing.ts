@@ -2,6 +2,7 @@
 // taken from a place sends its gradient back to that place. Positions are checked wherever they can be read at once.
 
 import { apply } from "../core/apply.ts";
+import * as kernels from "../core/backends/kernels.ts";
 import { type DType, type FloatDType, isFloat } from "../core/dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { Formula } from "../core/formula.ts";
@@ -70,7 +71,8 @@ function gatherAlong(name: string, x: Tensor, index: Tensor, walk: Walk): Tensor
   const [outer, size, inner] = around(x.shape, axis);
   if (out.size > 0) {
     const count = perOuter ? index.shape[axis]! : index.size;
-    x.backend.gather(
+    x.backend.run(
+      kernels.gather,
       x.dtype,
       contiguous(x).storage,
       contiguous(index).storage,
@@ -100,7 +102,8 @@ function scatterAlong(shape: readonly number[], index: Tensor, values: Tensor, w
   else {
     const count = perOuter ? index.shape[axis]! : index.size;
     const dtype = values.dtype as FloatDType;
-    out.backend.scatterAdd(
+    out.backend.run(
+      kernels.scatterAdd,
       dtype,
       contiguous(values).storage,
       contiguous(index).storage,
@@ -438,7 +441,16 @@ function sortRows(x: Tensor, descending: boolean): Sorted {
   const indices = newTensor(backend, "i32", shape, "sort");
   const n = shape.at(-1)!;
   if (size > 0)
-    backend.sort(dtype, contiguous(x).storage, values.storage, indices.storage, size / n, n, descending);
+    backend.run(
+      kernels.sort,
+      dtype,
+      contiguous(x).storage,
+      values.storage,
+      indices.storage,
+      size / n,
+      n,
+      descending,
+    );
   record(sortRule, [x], [values, indices]);
   return { values, indices };
 }
@@ -609,7 +621,7 @@ function cumsumRows(x: Tensor, reverse: boolean): Tensor {
   const { backend, dtype, shape, size } = x;
   const out = newTensor(backend, dtype, shape, "cumsum");
   const n = shape.at(-1)!;
-  if (size > 0) backend.cumsum(dtype, contiguous(x).storage, out.storage, size / n, n, reverse);
+  if (size > 0) backend.run(kernels.cumsum, dtype, contiguous(x).storage, out.storage, size / n, n, reverse);
   record(cumsumRule, [x], [out], reverse);
   return out;
 }

@@ -2,6 +2,7 @@
 // without copies wherever memory allows, and the rule is stated. Scaling and elementwise products are `mul`.
 
 import type { MatrixOperand } from "../core/backends/backend.ts";
+import { matmul as matmulKernel } from "../core/backends/kernels.ts";
 import type { FloatDType } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { checkFloat, describe, type Op, sameBackend } from "../core/op.ts";
@@ -87,8 +88,8 @@ function product(a: Tensor, b: Tensor): Tensor {
         transposed: false,
         batchOffsets: [0],
       };
-      out.backend.matmul(dtype, rows, operand(b, []), out.storage, out.size / n, k, n);
-    } else out.backend.matmul(dtype, operand(a, batch), operand(b, batch), out.storage, m, k, n);
+      out.backend.run(matmulKernel, dtype, rows, operand(b, []), out.storage, out.size / n, k, n);
+    } else out.backend.run(matmulKernel, dtype, operand(a, batch), operand(b, batch), out.storage, m, k, n);
   }
   record(matmulRule, [a, b], [out]);
   return out;

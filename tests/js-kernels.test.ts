@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { MatrixOperand, Storage } from "../core/backends/backend.ts";
 import { createJsBackend } from "../core/backends/js/index.ts";
+import * as kernels from "../core/backends/kernels.ts";
 import { type DType, dtypes } from "../core/dtype.ts";
 import { DeviceError } from "../core/errors.ts";
 
@@ -46,7 +47,7 @@ test("a product is the same from every layout of its factors, for each of a batc
     [true, true],
   ] as const) {
     const out = space("f64", 24);
-    backend.matmul("f64", operand(a, m, k, turnA), operand(b, k, n, turnB), out, m, k, n);
+    backend.run(kernels.matmul, "f64", operand(a, m, k, turnA), operand(b, k, n, turnB), out, m, k, n);
     expect(get(out, "f64", 24)).toEqual([...expected, ...expected.map((v) => 4 * v), ...expected]);
   }
 });
@@ -62,8 +63,19 @@ test("gather and scatterAdd are transposes of one another", () => {
     const gathered = space("f64", y.length);
     const scattered = space("f64", x.length);
     const indices = put("i32", index);
-    backend.gather("f64", put("f64", x), indices, gathered, outer, size, inner, count, perOuter);
-    backend.scatterAdd("f64", put("f64", y), indices, scattered, outer, size, inner, count, perOuter);
+    backend.run(kernels.gather, "f64", put("f64", x), indices, gathered, outer, size, inner, count, perOuter);
+    backend.run(
+      kernels.scatterAdd,
+      "f64",
+      put("f64", y),
+      indices,
+      scattered,
+      outer,
+      size,
+      inner,
+      count,
+      perOuter,
+    );
     const expectedX = new Array<number>(x.length).fill(0);
     const expectedY = y.map((v, j) => {
       const [o, i, r] = [Math.floor(j / (count * inner)), Math.floor(j / inner) % count, j % inner];
@@ -77,40 +89,48 @@ test("gather and scatterAdd are transposes of one another", () => {
 
 test("sumMiddle folds the middle axis, and loses no small terms beside large ones", () => {
   const out = space("f64", 4);
-  backend.sumMiddle("f64", put("f64", [1, 2, 1e16, 4, -1e16, 6, 7, 8, 9, 10, 11, 12]), out, 2, 3, 2);
+  backend.run(
+    kernels.sumMiddle,
+    "f64",
+    put("f64", [1, 2, 1e16, 4, -1e16, 6, 7, 8, 9, 10, 11, 12]),
+    out,
+    2,
+    3,
+    2,
+  );
   expect(get(out, "f64", 4)).toEqual([1, 12, 27, 30]);
   const infinite = space("f64", 1);
-  backend.sumMiddle("f64", put("f64", [1, Number.POSITIVE_INFINITY, 2]), infinite, 1, 3, 1);
+  backend.run(kernels.sumMiddle, "f64", put("f64", [1, Number.POSITIVE_INFINITY, 2]), infinite, 1, 3, 1);
   expect(get(infinite, "f64", 1)).toEqual([Number.POSITIVE_INFINITY]);
   const many = backend.allocate(2 ** 24 * 4);
   backend.fill(many, "f32", 2 ** 24, 0.1);
   const sum = space("f32", 1);
-  backend.sumMiddle("f32", many, sum, 1, 2 ** 24, 1);
+  backend.run(kernels.sumMiddle, "f32", many, sum, 1, 2 ** 24, 1);
   expect(Math.abs(get(sum, "f32", 1)[0]! / (2 ** 24 * Math.fround(0.1)) - 1)).toBeLessThan(1e-6);
 });
 
 test("sort is stable in both directions, with NaN last", () => {
   const x = put("f64", [3, Number.NaN, 1, 3, -0, 0, 5, Number.NaN, 5, 5]);
   const [values, indices] = [space("f64", 10), space("i32", 10)];
-  backend.sort("f64", x, values, indices, 2, 5, false);
+  backend.run(kernels.sort, "f64", x, values, indices, 2, 5, false);
   expect(get(values, "f64", 10)).toEqual([-0, 1, 3, 3, Number.NaN, 0, 5, 5, 5, Number.NaN]);
   expect(get(indices, "i32", 10)).toEqual([4, 2, 0, 3, 1, 0, 1, 3, 4, 2]);
-  backend.sort("f64", x, values, indices, 2, 5, true);
+  backend.run(kernels.sort, "f64", x, values, indices, 2, 5, true);
   expect(get(values, "f64", 10)).toEqual([3, 3, 1, -0, Number.NaN, 5, 5, 5, 0, Number.NaN]);
   expect(get(indices, "i32", 10)).toEqual([0, 3, 2, 4, 1, 1, 3, 4, 0, 2]);
 });
 
 test("cumsum runs along rows, from either end", () => {
   const out = space("i32", 6);
-  backend.cumsum("i32", put("i32", [1, 2, 3, 4, 5, 6]), out, 2, 3, false);
+  backend.run(kernels.cumsum, "i32", put("i32", [1, 2, 3, 4, 5, 6]), out, 2, 3, false);
   expect(get(out, "i32", 6)).toEqual([1, 3, 6, 4, 9, 15]);
-  backend.cumsum("i32", put("i32", [1, 2, 3, 4, 5, 6]), out, 2, 3, true);
+  backend.run(kernels.cumsum, "i32", put("i32", [1, 2, 3, 4, 5, 6]), out, 2, 3, true);
   expect(get(out, "i32", 6)).toEqual([6, 5, 3, 15, 11, 6]);
 });
 
 test("random bits are the words of the stream", () => {
   const out = space("i32", 3);
-  backend.random("i32", [0, 0], out, 3);
+  backend.run(kernels.random, "i32", [0, 0], out, 3);
   expect(get(out, "i32", 2)).toEqual([0x6b200159, 0x99ba4efe | 0]);
 });
 

@@ -3,6 +3,7 @@
 
 import type { DType, FloatDType, TypedArray } from "../dtype.ts";
 import type { Kernel } from "../row/program.ts";
+import type { WasmDevice } from "./wasm/device.ts";
 
 /** The devices that computations run on. */
 export type DeviceName = "js" | "wasm" | "webgpu";
@@ -72,6 +73,16 @@ export interface MemoryUse {
   readonly peak: number;
 }
 
+/**
+ * A kernel written by hand, in each CPU device's words (another device keeps its own, found by name). Whoever needs it imports
+ * it from `kernels.ts` and has it run, so that a page carries the kernels of the ops it uses. Outputs are contiguous.
+ */
+export interface HandKernel<A extends readonly unknown[]> {
+  readonly name: string;
+  js(...args: A): void;
+  wasm(device: WasmDevice, ...args: A): void;
+}
+
 export interface Backend {
   readonly name: DeviceName;
   /** The float types this device computes in. */
@@ -100,16 +111,8 @@ export interface Backend {
     rows: number,
     n: number,
   ): void;
-  /** out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. */
-  matmul(
-    dtype: FloatDType,
-    a: MatrixOperand,
-    b: MatrixOperand,
-    out: Storage,
-    m: number,
-    k: number,
-    n: number,
-  ): void;
+  /** Runs a kernel written by hand. */
+  run<A extends readonly unknown[]>(kernel: HandKernel<A>, ...args: A): void;
   /** Copies a view of any strides (negative and 0 included) into contiguous storage, converting to `dtype`. */
   copy(from: View, to: Storage, dtype: DType): void;
   /** Copies a contiguous tensor of `shape` into the strided window (offset, strides ≥ 0) of `to`: concat and pad. */
@@ -122,50 +125,4 @@ export interface Backend {
     strides: readonly number[],
   ): void;
   fill(to: Storage, dtype: DType, size: number, value: number): void;
-  /**
-   * out[o, i, r] = x[o, index[i], r] over outer × count × inner (x contiguous [outer, size, inner]); indices are in [0, size).
-   * With `perOuter`, index is [outer, count, inner] and out[o, i, r] = x[o, index[o, i, r], r].
-   */
-  gather(
-    dtype: DType,
-    x: Storage,
-    index: Storage,
-    out: Storage,
-    outer: number,
-    size: number,
-    inner: number,
-    count: number,
-    perOuter: boolean,
-  ): void;
-  /** The transpose of `gather`: out is set to zero, then out[o, index[…], r] += x[o, i, r], in index order (deterministic). */
-  scatterAdd(
-    dtype: FloatDType,
-    x: Storage,
-    index: Storage,
-    out: Storage,
-    outer: number,
-    size: number,
-    inner: number,
-    count: number,
-    perOuter: boolean,
-  ): void;
-  /** out[o, r] = Σ over the middle axis of contiguous x [outer, size, inner], by two-level sums. */
-  sumMiddle(dtype: FloatDType, x: Storage, out: Storage, outer: number, size: number, inner: number): void;
-  /** Sorts each row of contiguous [rows, n], stably, NaN last; `indices` gets the permutation (i32). */
-  sort(
-    dtype: DType,
-    x: Storage,
-    values: Storage,
-    indices: Storage,
-    rows: number,
-    n: number,
-    descending: boolean,
-  ): void;
-  /** Running sum of each row of contiguous [rows, n]; from the end when `reverse`. */
-  cumsum(dtype: DType, x: Storage, out: Storage, rows: number, n: number, reverse: boolean): void;
-  /**
-   * The counter-based stream of `random.ts` for a 64-bit key: i32 bits, or floats in [0, 1) (f32: the high 24 bits of word i;
-   * f64: 53 bits of words 2i and 2i + 1).
-   */
-  random(dtype: "i32" | "f32" | "f64", key: readonly [number, number], out: Storage, size: number): void;
 }

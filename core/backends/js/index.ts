@@ -16,7 +16,7 @@ interface Handle {
 }
 
 /** The whole of a storage as an array of one element type. */
-function arrayOf(storage: Storage, dtype: DType): TypedArray {
+export function arrayOf(storage: Storage, dtype: DType): TypedArray {
   const { buffer, views } = storage.handle as Handle;
   let view = views[dtype];
   if (view === undefined) {
@@ -93,17 +93,7 @@ export function createJsBackend(): Backend {
         n,
       );
     },
-    matmul: (dtype, a, b, out, m, k, n) =>
-      kernels.matmul(
-        arrayOf(a.storage, dtype),
-        a,
-        arrayOf(b.storage, dtype),
-        b,
-        arrayOf(out, dtype),
-        m,
-        k,
-        n,
-      ),
+    run: (kernel, ...args) => kernel.js(...args),
     copy(from: View, to: Storage, dtype: DType): void {
       kernels.copy(arrayOf(from.storage, from.dtype), from, arrayOf(to, dtype), dtype);
     },
@@ -112,17 +102,6 @@ export function createJsBackend(): Backend {
     fill(to: Storage, dtype: DType, size: number, value: number): void {
       arrayOf(to, dtype).fill(value, 0, size);
     },
-    gather: (dtype, x, index, out, ...sizes) =>
-      kernels.gather(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), ...sizes),
-    scatterAdd: (dtype, x, index, out, ...sizes) =>
-      kernels.scatterAdd(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), ...sizes),
-    sumMiddle: (dtype, x, out, outer, size, inner) =>
-      kernels.sumMiddle(arrayOf(x, dtype), arrayOf(out, dtype), outer, size, inner),
-    sort: (dtype, x, values, indices, rows, n, descending) =>
-      kernels.sort(arrayOf(x, dtype), arrayOf(values, dtype), arrayOf(indices, "i32"), rows, n, descending),
-    cumsum: (dtype, x, out, rows, n, reverse) =>
-      kernels.cumsum(arrayOf(x, dtype), arrayOf(out, dtype), rows, n, reverse),
-    random: (dtype, key, out, size) => kernels.random(dtype, key, arrayOf(out, dtype), size),
   };
   return backend;
 }

@@ -1,33 +1,13 @@
 // The WebAssembly device: storage is an address in one memory, kernels are modules compiled at their first use.
 // Runs what it is told; knows no tensor, no tape and no op.
 
-import { type DType, dtypes, type FloatDType, type TypedArray } from "../../dtype.ts";
+import { type DType, dtypes, type TypedArray } from "../../dtype.ts";
 import type { Kernel } from "../../row/program.ts";
-import {
-  type Backend,
-  type MatrixOperand,
-  type MemoryUse,
-  type RowOperand,
-  Storage,
-  type View,
-} from "../backend.ts";
+import { type Backend, type MemoryUse, type RowOperand, Storage, type View } from "../backend.ts";
+import { addressOf, alike, elementsOf, type WasmDevice } from "./device.ts";
 import { compileRows, type RowFunction } from "./emit.ts";
-import {
-  type Copy,
-  type Cumsum,
-  compileCopy,
-  compileCumsum,
-  compileGather,
-  compileRandom,
-  compileScatterAdd,
-  compileSumMiddle,
-  type Indexed,
-  type Random,
-  type SumMiddle,
-} from "./kernels.ts";
-import { compileMatmul, type Matmul, matmulScratch } from "./matmul.ts";
+import { type Copy, compileCopy } from "./kernels.ts";
 import { Heap } from "./memory.ts";
-import { sortRows } from "./sort.ts";
 
 /** Numbers given for scalar inputs stand here, 16 bytes each, for as many operands as a kernel may have. */
 const parameterBytes = 4096;
@@ -39,16 +19,6 @@ interface CompiledRows extends RowFunction {
   readonly widths: readonly number[];
   /** Room for the arguments of a call. */
   readonly parameters: number[];
-}
-
-/** The types whose elements are copied as those of another: what matters is their width. */
-const alike: Readonly<Record<DType, DType>> = { f32: "i32", f64: "f64", i32: "i32", bool: "bool" };
-
-/** The element of `cache` at `key`, made when first asked for. */
-function lazily<K extends string, T>(cache: { [key in K]?: T }, key: K, make: () => T): T {
-  const found = cache[key] ?? make();
-  cache[key] = found;
-  return found;
 }
 
 /** The WebAssembly backend, with a memory of its own. */
@@ -65,12 +35,7 @@ export function createWasmBackend(): Backend {
     i32: {},
     bool: {},
   };
-  const matmuls: { [D in DType]?: Matmul } = {};
-  const gathers: { [D in DType]?: Indexed } = {};
-  const scatters: { [D in DType]?: Indexed } = {};
-  const sums: { [D in DType]?: SumMiddle } = {};
-  const scans: { [D in DType]?: Cumsum } = {};
-  const randoms: { [D in DType]?: Random } = {};
+  const kernels = new Map<unknown, { [D in DType]?: unknown }>();
 
   /** The address of scratch memory, which the next call of a kernel may overwrite. */
   function scratchFor(wanted: number): number {
@@ -83,15 +48,19 @@ export function createWasmBackend(): Backend {
     return scratch;
   }
 
-  const addressOf = (storage: Storage): number => storage.handle as number;
-
-  /** A contiguous run of elements as they stand in memory now. */
-  function viewOf(dtype: DType, address: number, size: number): TypedArray {
-    if (dtype === "f32") return heap.f32.subarray(address / 4, address / 4 + size);
-    if (dtype === "f64") return heap.f64.subarray(address / 8, address / 8 + size);
-    if (dtype === "i32") return heap.i32.subarray(address / 4, address / 4 + size);
-    return heap.u8.subarray(address, address + size);
-  }
+  const device: WasmDevice = {
+    heap,
+    scratch: scratchFor,
+    compiled<D extends DType, F>(compile: (dtype: D, memory: WebAssembly.Memory) => F, dtype: D): F {
+      let made = kernels.get(compile);
+      if (made === undefined) {
+        made = {};
+        kernels.set(compile, made);
+      }
+      made[dtype] ??= compile(dtype, memory);
+      return made[dtype] as F;
+    },
+  };
 
   function compiled(kernel: Kernel): CompiledRows {
     const found = kernel.compiled.wasm as CompiledRows | undefined;
@@ -204,7 +173,7 @@ export function createWasmBackend(): Backend {
       else heap.u8.set(data, address);
     },
     readSync: (storage: Storage, dtype: DType, offset: number, size: number): TypedArray =>
-      viewOf(dtype, addressOf(storage) + offset * dtypes[dtype].width, size).slice(),
+      elementsOf(heap, dtype, addressOf(storage) + offset * dtypes[dtype].width, size).slice(),
     read: async (storage: Storage, dtype: DType, offset: number, size: number): Promise<TypedArray> =>
       backend.readSync(storage, dtype, offset, size),
 
@@ -249,39 +218,7 @@ export function createWasmBackend(): Backend {
       call(...parameters);
     },
 
-    matmul(
-      dtype: FloatDType,
-      a: MatrixOperand,
-      b: MatrixOperand,
-      out: Storage,
-      m: number,
-      k: number,
-      n: number,
-    ): void {
-      if (m * n * k === 0) {
-        backend.fill(out, dtype, a.batchOffsets.length * m * n, 0);
-        return;
-      }
-      const product = lazily(matmuls, dtype, () => compileMatmul(dtype, memory));
-      const space = scratchFor(matmulScratch(dtype, m, k, n));
-      const { width } = dtypes[dtype];
-      const [aStart, bStart, outStart] = [addressOf(a.storage), addressOf(b.storage), addressOf(out)];
-      for (let i = 0; i < a.batchOffsets.length; i++) {
-        product(
-          aStart + (a.offset + a.batchOffsets[i]!) * width,
-          a.stride * width,
-          a.transposed ? 1 : 0,
-          bStart + (b.offset + b.batchOffsets[i]!) * width,
-          b.stride * width,
-          b.transposed ? 1 : 0,
-          outStart + i * m * n * width,
-          m,
-          k,
-          n,
-          space,
-        );
-      }
-    },
+    run: (kernel, ...args) => kernel.wasm(device, ...args),
 
     copy(from: View, to: Storage, dtype: DType): void {
       if (from.size === 0) return;
@@ -316,81 +253,6 @@ export function createWasmBackend(): Backend {
       else if (dtype === "f64") heap.f64.fill(value, address / 8, address / 8 + size);
       else if (dtype === "i32") heap.i32.fill(value, address / 4, address / 4 + size);
       else heap.u8.fill(value, address, address + size);
-    },
-
-    gather(
-      dtype: DType,
-      x: Storage,
-      index: Storage,
-      out: Storage,
-      outer: number,
-      size: number,
-      inner: number,
-      count: number,
-      perOuter: boolean,
-    ): void {
-      if (outer * inner * count === 0) return;
-      const type = alike[dtype];
-      const gather = lazily(gathers, type, () => compileGather(type, memory));
-      gather(addressOf(x), addressOf(index), addressOf(out), outer, size, inner, count, perOuter ? 1 : 0);
-    },
-    scatterAdd(
-      dtype: FloatDType,
-      x: Storage,
-      index: Storage,
-      out: Storage,
-      outer: number,
-      size: number,
-      inner: number,
-      count: number,
-      perOuter: boolean,
-    ): void {
-      if (outer * inner * count === 0) {
-        backend.fill(out, dtype, outer * size * inner, 0);
-        return;
-      }
-      const scatter = lazily(scatters, dtype, () => compileScatterAdd(dtype, memory));
-      scatter(addressOf(x), addressOf(index), addressOf(out), outer, size, inner, count, perOuter ? 1 : 0);
-    },
-    sumMiddle(dtype: FloatDType, x: Storage, out: Storage, outer: number, size: number, inner: number): void {
-      if (outer * size * inner === 0) {
-        backend.fill(out, dtype, outer * inner, 0);
-        return;
-      }
-      lazily(sums, dtype, () => compileSumMiddle(dtype, memory))(
-        addressOf(x),
-        addressOf(out),
-        outer,
-        size,
-        inner,
-      );
-    },
-    sort(
-      dtype: DType,
-      x: Storage,
-      values: Storage,
-      indices: Storage,
-      rows: number,
-      n: number,
-      descending: boolean,
-    ): void {
-      const size = rows * n;
-      const [from, to] = [viewOf(dtype, addressOf(x), size), viewOf(dtype, addressOf(values), size)];
-      sortRows(dtype, from, to, viewOf("i32", addressOf(indices), size) as Int32Array, rows, n, descending);
-    },
-    cumsum(dtype: DType, x: Storage, out: Storage, rows: number, n: number, reverse: boolean): void {
-      if (rows * n === 0) return;
-      lazily(scans, dtype, () => compileCumsum(dtype, memory))(
-        addressOf(x),
-        addressOf(out),
-        rows,
-        n,
-        reverse ? 1 : 0,
-      );
-    },
-    random(dtype: "i32" | "f32" | "f64", key: readonly [number, number], out: Storage, size: number): void {
-      const random = lazily(randoms, dtype, () => compileRandom(dtype, memory));
-      random(key[0], key[1], addressOf(out), size * dtypes[dtype].width, scratchFor(32));
     },
   };
   return backend;

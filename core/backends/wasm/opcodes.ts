@@ -2,7 +2,6 @@
 // Up to 0xff an instruction is its byte; 0x100 and 0x200 stand for the prefix bytes 0xfd (vectors) and 0xfc, with the
 // instruction's number added. Loads, stores and lane instructions go through the methods of `Fn` that take their immediates.
 
-// biome-ignore-start format: a table
 export const unreachable = 0x00,
   drop = 0x1a,
   select = 0x1b;
@@ -154,8 +153,7 @@ export const v128Store8Lane = 0x158,
   v128Store16Lane = 0x159,
   v128Store32Lane = 0x15a,
   v128Store64Lane = 0x15b;
-export const
-  i8x16Swizzle = 0x10e,
+export const i8x16Swizzle = 0x10e,
   i8x16Splat = 0x10f,
   i16x8Splat = 0x110,
   i32x4Splat = 0x111,
@@ -293,7 +291,6 @@ export const i32x4TruncSatF32x4S = 0x1f8,
   i32x4TruncSatF64x2SZero = 0x1fc;
 export const f64x2ConvertLowI32x4S = 0x1fe,
   f64x2ConvertLowI32x4U = 0x1ff;
-// biome-ignore-end format: a table
 
 const leave = 0x0f;
 
