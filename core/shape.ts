@@ -294,9 +294,10 @@ export function permutation(place: string, axes: readonly number[] | undefined, 
         `a tensor of ${rank} ${rank === 1 ? "axis" : "axes"} has no two to exchange`,
         "reshape it first",
       );
-    return Array.from({ length: rank }, (_, i) =>
-      i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i,
-    );
+    const order: number[] = [];
+    for (let i = 0; i < rank - 2; i++) order.push(i);
+    order.push(rank - 1, rank - 2);
+    return order;
   }
   if (!Array.isArray(axes))
     throw new ArgumentError(
