@@ -14,54 +14,68 @@ import * as op from "./opcodes.ts";
 const turns = 120;
 /** Rows shorter than this are not worth a start from the accumulators of their maximum. */
 const worthSampling = 64;
+/** When that start is good enough: F over the sample, or the steps it took. */
+const closeEnough = 2 ** -4;
+const sampleTurns = 10;
 
 /** Writes the steps of a region of the schedule in order. */
 export type EmitSteps = (steps: readonly Step[]) => void;
 
-/** What evaluating F leaves in locals: F and its slope as scalars. */
-interface Evaluation {
+/** Locals of the iteration: numbers, but for τ as the vector that the formula reads. */
+interface Search {
+  readonly tau: Local;
+  readonly spread: Local;
+  readonly low: Local;
+  readonly high: Local;
+  /** F at τ, and its slope. */
   readonly value: Local;
   readonly slope: Local;
 }
 
 export function emitRoot(frame: Frame, step: RootStep, emitSteps: EmitSteps): void {
   const { f, lanes } = frame;
-  const { scalar } = lanes;
-  const parts = step.node.detail as RootParts;
   const number = (): Local => f.local(lanes.type);
-  const [low, high] = [number(), number()];
-  for (const [e, to] of [
-    [step.node.args[0]!, low],
-    [step.node.args[1]!, high],
-  ] as const) {
-    frame.pushScalar(e);
-    f.lane(lanes.extract, 0).set(to);
-  }
-  const tau = number();
-  const spread = f.local("v128");
-  frame.scalars.set(parts.variable, spread);
-  const evaluation = { value: number(), slope: number() };
-
-  /** Sets τ from the stack. */
-  const setTau = (): void => {
-    f.tee(tau).op(lanes.splat).set(spread);
+  const search: Search = {
+    tau: number(),
+    spread: f.local("v128"),
+    low: number(),
+    high: number(),
+    value: number(),
+    slope: number(),
   };
-  f.get(low);
-  setTau();
+  frame.scalars.set((step.node.detail as RootParts).variable, search.spread);
+  pushNumber(frame, step.node.args[1]!);
+  f.set(search.high);
+  pushNumber(frame, step.node.args[0]!);
+  f.tee(search.low);
+  setTau(frame, search);
 
-  const before = frame.extent;
+  const { extent, reciprocals } = frame;
   // Reciprocals taken in here may be those of another τ, or never have been reached.
-  const reciprocals = frame.reciprocals;
   frame.reciprocals = new Map(reciprocals);
   if (step.gather) {
     if (step.gather.sample && step.body.filter((s) => s.kind === "pass").length === 1) {
-      startFromSample(frame, step, step.gather.sample, { tau, high, low, setTau }, evaluation);
+      startFromSample(frame, step, step.gather.sample, search);
     }
     frame.reciprocals = new Map(reciprocals);
     frame.extent = gather(frame, step, step.gather);
   }
+  const best = newton(frame, step, search, emitSteps);
+  const out = f.local("v128");
+  f.get(best).op(lanes.splat).set(out);
+  frame.scalars.set(step.node, out);
+  frame.extent = extent;
+  frame.reciprocals = reciprocals;
+  f.free(best, ...Object.values(search));
+}
 
-  const [best, smallest, next, size] = [number(), number(), number(), number()];
+/** The iteration itself. Gives the local of the τ whose |F| was smallest. */
+function newton(frame: Frame, step: RootStep, search: Search, emitSteps: EmitSteps): Local {
+  const { f, lanes } = frame;
+  const { scalar } = lanes;
+  const { tau, low, high, value } = search;
+  const number = (): Local => f.local(lanes.type);
+  const [best, smallest, size, next] = [number(), number(), number(), number()];
   const [stalled, left, bisect] = [f.local("i32"), f.local("i32"), f.local("i32")];
   f.get(low).set(best);
   constant(frame, Infinity).set(smallest);
@@ -69,34 +83,24 @@ export function emitRoot(frame: Frame, step: RootStep, emitSteps: EmitSteps): vo
   const done = f.block();
   const again = f.loop();
   emitSteps(step.body);
-  extract(frame, parts, evaluation);
-  const { value } = evaluation;
-
+  evaluate(frame, step, search);
   f.get(value).get(value).op(scalar.ne);
   f.if();
   f.get(value).set(best).br(done);
   f.end();
-  f.i32(0).set(bisect);
+
   // |F| as the larger of F and −F
-  constant(frame, 0)
-    .get(value)
-    .op(scalar.sub)
-    .tee(size)
-    .get(value)
-    .get(size)
-    .get(value)
-    .op(scalar.gt, op.select)
-    .tee(size);
-  f.get(smallest).op(scalar.lt);
+  constant(frame, 0).get(value).op(scalar.sub).tee(size).get(value);
+  f.get(size).get(value).op(scalar.gt, op.select).set(size);
+  f.i32(0).set(bisect);
+  f.get(size).get(smallest).op(scalar.lt);
   f.if();
-  f.get(size).set(smallest).get(tau).set(best).i32(0).set(stalled);
-  f.get(size);
-  constant(frame, 2 * dtypes[lanes.type].eps)
-    .op(scalar.le)
-    .brIf(done);
+  f.get(size).set(smallest).get(tau).set(best).i32(0).set(stalled).get(size);
+  constant(frame, 2 * dtypes[lanes.type].eps).op(scalar.le);
+  f.brIf(done);
   f.else();
   // No progress: near zero that is rounding, and twice in a row is enough; elsewhere the step was wrong. (A function that is
-  // steep on one side of its root, as for sums of roots, is small on the other side long before Newton is there.)
+  // steep on one side of its root, as a sum of roots is, comes near zero on the other side long before Newton is there.)
   f.get(smallest);
   constant(frame, Math.sqrt(dtypes[lanes.type].eps)).op(scalar.gt);
   f.if();
@@ -115,47 +119,30 @@ export function emitRoot(frame: Frame, step: RootStep, emitSteps: EmitSteps): vo
   f.else();
   f.get(tau).set(high);
   f.end();
-  pushStep(frame, step, parts, evaluation);
+  pushNewtonStep(frame, step, search);
   f.get(tau).op(scalar.add).set(next);
-  f.get(next)
-    .get(low)
-    .op(scalar.ge)
-    .get(next)
-    .get(high)
-    .op(scalar.le, op.i32And)
-    .get(bisect)
-    .op(op.i32Eqz, op.i32And, op.i32Eqz);
+  f.get(next).get(low).op(scalar.ge).get(next).get(high).op(scalar.le, op.i32And, op.i32Eqz);
+  f.get(bisect).op(op.i32Or);
   f.if();
   f.get(high).get(low).op(scalar.sub);
   constant(frame, 0.5).op(scalar.mul).get(low).op(scalar.add).set(next);
   f.end();
-  f.get(next).get(tau).op(scalar.eq).brIf(done);
-  f.get(next);
-  setTau();
-  f.br(again);
-  f.end();
-  f.end();
+  f.get(next).get(tau).op(scalar.eq).brIf(done).get(next);
+  setTau(frame, search);
+  f.br(again).end().end();
+  f.free(smallest, size, next, stalled, left, bisect);
+  return best;
+}
 
-  const out = f.local("v128");
-  f.get(best).op(lanes.splat).set(out);
-  frame.scalars.set(step.node, out);
-  frame.extent = before;
-  frame.reciprocals = reciprocals;
-  f.free(
-    low,
-    high,
-    tau,
-    spread,
-    evaluation.value,
-    evaluation.slope,
-    best,
-    smallest,
-    next,
-    size,
-    stalled,
-    left,
-    bisect,
-  );
+/** Takes τ from the stack. */
+function setTau(frame: Frame, { tau, spread }: Search): void {
+  frame.f.tee(tau).op(frame.lanes.splat).set(spread);
+}
+
+/** Pushes a scalar as a number. */
+function pushNumber(frame: Frame, e: Expr): void {
+  frame.pushScalar(e);
+  frame.f.lane(frame.lanes.extract, 0);
 }
 
 function constant(frame: Frame, value: number): Frame["f"] {
@@ -163,86 +150,67 @@ function constant(frame: Frame, value: number): Frame["f"] {
 }
 
 /** Reads F and its slope off the vectors that the body left. */
-function extract(frame: Frame, parts: RootParts, to: Evaluation): void {
-  for (const [e, l] of [
-    [parts.value, to.value],
-    [parts.slope, to.slope],
-  ] as const) {
-    frame.pushScalar(e);
-    frame.f.lane(frame.lanes.extract, 0).set(l);
-  }
+function evaluate(frame: Frame, step: RootStep, { value, slope }: Search): void {
+  const parts = step.node.detail as RootParts;
+  pushNumber(frame, parts.value);
+  frame.f.set(value);
+  pushNumber(frame, parts.slope);
+  frame.f.set(slope);
 }
 
 /** Pushes Newton's step −F/F_τ, or on the scale where F is straighter −s(F)/(s′(F)·F_τ). */
-function pushStep(frame: Frame, step: RootStep, parts: RootParts, { value, slope }: Evaluation): void {
+function pushNewtonStep(frame: Frame, step: RootStep, { value, slope }: Search): void {
   const { f, lanes } = frame;
   const { scalar } = lanes;
+  const { straight } = step.node.detail as RootParts;
   constant(frame, 0);
-  if (!parts.straight) {
+  if (!straight) {
     f.get(value).get(slope).op(scalar.div, scalar.sub);
     return;
   }
-  const { variable, value: s, slope: ds } = parts.straight;
   const spread = f.local("v128");
   f.get(value).op(lanes.splat).set(spread);
-  frame.scalars.set(variable, spread);
+  frame.scalars.set(straight.variable, spread);
   for (const e of step.straight) emitScalar(frame, e);
-  frame.pushScalar(s);
-  f.lane(lanes.extract, 0);
-  frame.pushScalar(ds);
-  f.lane(lanes.extract, 0).get(slope).op(scalar.mul, scalar.div, scalar.sub).free(spread);
+  pushNumber(frame, straight.value);
+  pushNumber(frame, straight.slope);
+  f.get(slope).op(scalar.mul, scalar.div, scalar.sub).free(spread);
 }
 
 /**
  * Moves τ up from `low` by a few Newton steps on the entries that the accumulators of the row's maximum hold: every entry adds
  * something non-negative to F, so where F over these is still positive, F over all is.
  */
-function startFromSample(
-  frame: Frame,
-  step: RootStep,
-  maximum: Expr,
-  { tau, high, low, setTau }: { tau: Local; high: Local; low: Local; setTau: () => void },
-  evaluation: Evaluation,
-): void {
+function startFromSample(frame: Frame, step: RootStep, maximum: Expr, search: Search): void {
   const { f, lanes } = frame;
   const { scalar } = lanes;
-  const parts = step.node.detail as RootParts;
-  const { value } = evaluation;
+  const { tau, low, high, value } = search;
   const left = f.local("i32");
   f.get(frame.n).i32(worthSampling).op(op.i32GeU);
   f.if();
-  f.i32(10).set(left);
+  f.i32(sampleTurns).set(left);
   const done = f.block();
   const again = f.loop();
   for (const s of step.body) {
     if (s.kind === "scalar") emitScalar(frame, s.node);
     else if (s.kind === "pass") {
-      feed(
-        frame,
-        s.reductions.map((e) => fold(frame, e)),
-        maximum.args[0]!,
-        frame.samples.get(maximum)!,
-      );
+      const sinks = s.reductions.map((e) => fold(frame, e));
+      feed(frame, sinks, maximum.args[0]!, frame.samples.get(maximum)!);
     }
   }
-  extract(frame, parts, evaluation);
+  evaluate(frame, step, search);
   f.get(value);
-  constant(frame, 0).op(scalar.gt, op.i32Eqz).brIf(done);
-  f.get(tau).set(low);
-  f.get(value);
-  constant(frame, 2 ** -10)
-    .op(scalar.lt)
-    .brIf(done);
-  pushStep(frame, step, parts, evaluation);
+  constant(frame, 0).op(scalar.gt, op.i32Eqz);
+  f.brIf(done).get(tau).set(low).get(value);
+  constant(frame, closeEnough).op(scalar.lt).brIf(done);
+  pushNewtonStep(frame, step, search);
   f.get(tau).op(scalar.add);
-  setTau();
+  setTau(frame, search);
   // Neither a step back nor one beyond the bracket, nor NaN
   f.get(tau).get(low).op(scalar.gt).get(tau).get(high).op(scalar.lt, op.i32And, op.i32Eqz).brIf(done);
   f.get(left).i32(1).op(op.i32Sub).tee(left).brIf(again);
-  f.end();
-  f.end();
-  f.get(low);
-  setTau();
+  f.end().end().get(low);
+  setTau(frame, search);
   f.end().free(left);
 }
 
