@@ -99,7 +99,7 @@ const programs = ["README.md", "ARCHITECTURE.md"].flatMap((file) =>
     .map((block) => [`${file} line ${block.line}`, block] as const),
 );
 
-describe.runIf(programs.length > 0)("code in the documentation", () => {
+describe("code in the documentation", () => {
   test.each(programs)("%s", async (name, { text }) => {
     await run(name, { stdin: text });
   });

@@ -42,7 +42,8 @@ describe.each(settings)("on $device in $dtype", (setting) => {
     expect(await failures(casesIn(fixtures))).toEqual([]);
   });
 
-  test.runIf(existsSync(beside))("every case beside the repository agrees whose op exists", async () => {
+  if (!existsSync(beside)) return;
+  test("every case beside the repository agrees whose op exists", async () => {
     expect(await failures(casesIn(beside).filter(({ op }) => adapterOf(op) !== undefined))).toEqual([]);
   });
 });

@@ -155,7 +155,8 @@ describe.each(byName)("%s", (name, op) => {
     expect(differences(op, isSizable(op) ? short : short.slice(0, 1), 11)).toEqual([]);
   });
 
-  test.runIf(isSizable(op) && !onlyShort.includes(name))("all devices agree on long rows", () => {
+  if (!isSizable(op) || onlyShort.includes(name)) return;
+  test("all devices agree on long rows", () => {
     expect(differences(op, long, 13)).toEqual([]);
   });
 });
