@@ -94,8 +94,6 @@ export interface Schedule {
   readonly slots: number;
   /** Maxima and minima that must look for NaN themselves, because nothing else makes the results NaN. */
   readonly careful: ReadonlySet<Expr>;
-  /** Whether the program is elementwise: one pass that folds nothing. */
-  readonly elementwise: boolean;
 }
 
 /** Words that cost more to compute again than to store and load. */
@@ -180,16 +178,12 @@ class Scheduler {
       kept: this.places(written),
       slots: this.slots,
       careful: this.careful(),
-      elementwise: steps.every(
-        (s) => s.kind === "scalar" || (s.kind === "pass" && s.reductions.length === 0),
-      ),
     };
   }
 
-  /** Finds the region and level of a node and of all that it reads. Gives the level, as seen from the program. */
+  /** Finds the region and level of a node and of all that it reads. Gives the level from which on it can be read. */
   private place(e: Expr, inside: Region): number {
-    const known = this.home.get(e);
-    if (known) return known === this.outer ? this.level.get(e)! : 0;
+    if (this.home.has(e)) return this.available(e);
     let reads: Iterable<Expr> = e.args;
     if (e.word === "root") {
       const { variable, value, slope, support, straight } = e.detail as RootParts;
@@ -209,12 +203,17 @@ class Scheduler {
     let level = 0;
     for (const arg of reads) {
       if (this.home.get(arg) !== home) home.reads.add(arg);
-      else level = Math.max(level, this.level.get(arg)! + (folds(arg) ? 1 : 0));
+      else level = Math.max(level, this.available(arg));
     }
     this.home.set(e, home);
     this.level.set(e, level);
     home.nodes.push(e);
-    return folds(e) ? level + 1 : level;
+    return this.available(e);
+  }
+
+  /** How many passes of its region must be done before a node can be read. */
+  private available(e: Expr): number {
+    return this.level.get(e)! + (folds(e) ? 1 : 0);
   }
 
   /** The region of what reads this variable. */
@@ -270,7 +269,6 @@ class Scheduler {
     const { support } = node.detail as RootParts;
     const { body: region, straight } = this.regions.get(node)!;
     const frontier = [...region.reads].filter((e) => e.kind === "row");
-    const home = this.home.get(node)!;
     // Entries may be left out only where nothing but sums looks at them.
     const sums = region.nodes.every((e) =>
       e.kind === "row"
@@ -282,7 +280,7 @@ class Scheduler {
     const rows = new Map<Expr, number>();
     if (support?.kind === "row" && sums) {
       for (const e of frontier) rows.set(e, this.slots++);
-      gather = { support, rows, sample: this.sample(frontier, home) };
+      gather = { support, rows, sample: this.sample(frontier, node) };
     } else {
       // Rows that do not depend on τ and are dear are computed before the iteration, not in it.
       prepare = { kind: "pass", order: this.order++, keeps: [], reductions: [], writes: [] };
@@ -309,11 +307,11 @@ class Scheduler {
     if (prepare && prepare.keeps.length === 0) steps.splice(steps.indexOf(prepare), 1);
   }
 
-  /** A maximum over a row that all these rows are functions of, entry by entry. */
-  private sample(rows: readonly Expr[], home: Region): Expr | undefined {
-    if (home !== this.outer) return undefined;
+  /** A maximum, computed before the root, over a row that all these rows are functions of, entry by entry. */
+  private sample(rows: readonly Expr[], root: Expr): Expr | undefined {
+    if (this.home.get(root) !== this.outer) return undefined;
     return this.outer.nodes.find((e) => {
-      if (e.word !== "max") return false;
+      if (e.word !== "max" || this.available(e) > this.level.get(root)!) return false;
       const seen = new Set<Expr>([e.args[0]!]);
       const only = (x: Expr): boolean => {
         if (x.kind === "scalar" || seen.has(x)) return true;

@@ -480,7 +480,6 @@ describe("rows in memory", () => {
   test("elementwise results may lie over inputs", () => {
     for (const float of floats) {
       const kernel = Kernel.of(program("swap", [x, y], [R.add(y, 1), R.mul(x, 2)]), float);
-      expect(schedule(kernel.program).elementwise).toBe(true);
       const { width } = dtypes[float];
       for (const n of lengths) {
         const [a, b] = [1024, 1024 + n * width + 64];
@@ -498,9 +497,9 @@ describe("rows in memory", () => {
       program(
         "spread",
         [x],
-        [R.constant(3), R.max(x), R.greater(R.n, 10)],
-        ["row", "row", "row"],
-        ["float", "float", "bool"],
+        [R.max(x), R.constant(3), R.max(x), R.greater(R.n, 10)],
+        ["scalar", "row", "row", "row"],
+        ["float", "float", "float", "bool"],
       ),
       (n, random) => [row(uniform(2 * n, random, -1, 1), n)],
     );
@@ -721,6 +720,37 @@ describe("root", () => {
       )[0]!;
       expectClose(float, got, [2, 3, 0.5, 0], 4 * dtypes[float].eps, "cube root");
     }
+  });
+
+  test("the maximum of the row may be wanted only later", () => {
+    const tau = root((t) => R.sub(R.sum(R.relu(R.sub(x, t))), 1) as R.Scalar, -5, 5, {
+      support: (t) => R.greater(x, t),
+    });
+    check(
+      program("late maximum", [x], [R.relu(R.sub(x, tau)), R.max(x)]),
+      (n, random) => [row(uniform(2 * n, random, -2, 2), n)],
+      { tolerance: { f32: 2e-6, f64: 1e-13 } },
+    );
+  });
+
+  test("several rows are gathered together: numbers, truth values and positions", () => {
+    const mask = R.rowInput("mask", "bool");
+    const term = (t: R.Scalar): R.Row =>
+      R.select(mask, R.div(R.relu(R.sub(x, t)), R.add(R.index, 1)), 0) as R.Row;
+    const tau = root((t) => R.sub(R.sum(term(t)), 0.25) as R.Scalar, R.sub(R.min(x), 200), R.max(x), {
+      support: (t) => R.and(R.greater(x, t), mask) as R.RowMask,
+    });
+    check(
+      program("masked", [x, mask], [term(tau)]),
+      (n, random) => [
+        row(uniform(2 * n, random, -2, 2), n),
+        row(
+          Array.from({ length: 2 * n }, (_, i) => (i % n === 0 || random() < 0.5 ? 1 : 0)),
+          n,
+        ),
+      ],
+      { lengths: [1, 2, 3, 4, 5, 17, 33, 64, 100], tolerance: { f32: 2e-4, f64: 1e-12 } },
+    );
   });
 
   test("a budget: the sum of clamped entries is k", () => {
