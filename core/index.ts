@@ -40,10 +40,10 @@ export {
   split as splitKey,
   uniform,
 } from "./random.ts";
-export { root } from "./row/differentiate.ts";
-export * as words from "./row/expr.ts";
 export { type RowMap, rowLoss, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
 export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";
 export { grad, stopGradient, Tape, tape, valueAndGrad, vjp } from "./tape.ts";
 export { Tensor } from "./tensor.ts";
+export * as words from "./words.ts";
+export { root } from "./words.ts";

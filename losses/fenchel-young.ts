@@ -8,15 +8,12 @@ import {
   add,
   constant,
   div,
-  expm1Ratio,
   greater,
-  log,
   mul,
   mulZero,
   neg,
   oneHot,
   pick,
-  posPow,
   type Row,
   type RowMask,
   type Scalar,
@@ -36,6 +33,7 @@ import {
 } from "../core/rowop.ts";
 import type { Shape } from "../core/shape.ts";
 import { Tensor } from "../core/tensor.ts";
+import { expm1Ratio, log, posPow } from "../core/words.ts";
 import { entmax15Of, entmaxOf, sparsemaxOf } from "../ops/maps/entmax.ts";
 
 /** What a loss needs to know of its map. */

@@ -4,10 +4,10 @@ import { type DType, type FloatDType, isDType, isFloat } from "../core/dtype.ts"
 import { ArgumentError, DTypeError, showValue } from "../core/errors.ts";
 import { type Binary, map, type Unary } from "../core/map.ts";
 import { checkOptions, describe, describeAs, type Op } from "../core/op.ts";
-import * as w from "../core/row/expr.ts";
 import type { Broadcast, Checked, Result, Shape } from "../core/shape.ts";
 import { record, tracked } from "../core/tape.ts";
 import { checkTensor, newTensor, type Tensor } from "../core/tensor.ts";
+import * as w from "../core/words.ts";
 
 const xy: readonly string[] = /* @__PURE__ */ Object.freeze(["x", "y"]);
 

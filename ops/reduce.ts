@@ -4,7 +4,6 @@
 import { type DType, type FloatDType, isFloat } from "../core/dtype.ts";
 import { ArgumentError, DTypeError, showValue } from "../core/errors.ts";
 import { checkFloat, checkOptions, describe, type Op } from "../core/op.ts";
-import * as words from "../core/row/expr.ts";
 import { rowReduction } from "../core/rowop.ts";
 import {
   type Checked,
@@ -17,6 +16,7 @@ import {
 } from "../core/shape.ts";
 import { checkTensor, newTensor, type Tensor } from "../core/tensor.ts";
 import { reshape, slice, sumTo } from "../core/views.ts";
+import * as words from "../core/words.ts";
 import { cast, div, equal, greater, logicalNot, mul } from "./elementwise.ts";
 
 /** Which axes are folded, and whether they stay as axes of size 1. */

@@ -20,11 +20,11 @@ import type { FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, DTypeError, GradientError } from "../core/errors.ts";
 import { Parameter } from "../core/parameter.ts";
 import type { Row } from "../core/row/expr.ts";
-import * as words from "../core/row/expr.ts";
 import { rowMap } from "../core/rowop.ts";
 import { memory, scope } from "../core/scope.ts";
 import { record } from "../core/tape.ts";
 import { isContiguous, type Tensor } from "../core/tensor.ts";
+import * as words from "../core/words.ts";
 import {
   abs,
   argmax,

@@ -1,5 +1,5 @@
 // Derivatives of formulas, as formulas: reverse mode for gradients, forward mode for the slope of a root.
-// One table holds the local derivative of every elementwise word; both modes read it. Nothing is computed here.
+// One table holds the local derivatives of the words that are instructions; the others bring theirs. Both modes read it. Nothing is computed here.
 
 import { ArgumentError } from "../errors.ts";
 import {
@@ -9,23 +9,16 @@ import {
   boundVariable,
   constant,
   constantOf,
-  cos,
-  cumsum,
   dependsOn,
   div,
   Expr,
   equal,
-  exp,
-  expm1Ratio,
   greater,
   greaterEqual,
-  index,
   less,
   lessEqual,
-  log,
-  log1pRatio,
-  logNormalCdf,
   type Mask,
+  type Meaning,
   mul,
   mulZero,
   neg,
@@ -33,17 +26,14 @@ import {
   type Operand,
   oneHot,
   pick,
-  posPow,
-  pow,
   type RootParts,
   type RowMask,
   reads,
+  rebuild,
   rootNode,
   type Scalar,
   select,
-  sigmoid,
   sign,
-  sin,
   sub,
   substitute,
   sum,
@@ -63,43 +53,12 @@ function chain(e: Expr, i: number, v: Value, times: (v: Value, factor: Value) =>
   switch (e.word) {
     case "neg":
       return neg(v);
-    case "exp":
-      return times(v, self);
-    case "expm1":
-      return times(v, exp(x));
-    case "log":
-      return times(v, div(1, x));
-    case "log1p":
-      return times(v, div(1, add(1, x)));
     case "sqrt":
       return times(v, div(0.5, self));
-    case "sin":
-      return times(v, cos(x));
-    case "cos":
-      return neg(times(v, sin(x)));
-    case "tanh":
-      return times(v, mul(sub(1, self), add(1, self)));
-    case "erf":
-      return times(v, mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x)))));
-    case "logNormalCdf":
-      return times(v, mul(1 / Math.sqrt(2 * Math.PI), exp(sub(mul(-0.5, mul(x, x)), logNormalCdf(x)))));
-    case "sigmoid":
-      // σ(−x) keeps its digits where 1 − σ(x) has none left.
-      return times(v, mul(self, sigmoid(neg(x))));
-    case "softplus":
-      return times(v, sigmoid(x));
     case "abs":
       return times(v, sign(x));
     case "relu":
       return select(greater(x, 0), v, 0);
-    case "xlogx":
-      return select(greater(x, 0), mul(v, add(log(x), 1)), 0);
-    case "log1pRatio": {
-      const k = e.detail as number;
-      return times(v, mul(-(k + 1), log1pRatio(x, k + 1)));
-    }
-    case "expm1Ratio":
-      return times(v, expm1Ratio(x, (e.detail as number) + 1));
     case "add":
       return v;
     case "sub":
@@ -109,12 +68,6 @@ function chain(e: Expr, i: number, v: Value, times: (v: Value, factor: Value) =>
       return times(v, i === 0 ? y : x);
     case "div":
       return i === 0 ? div(v, y) : neg(div(times(v, self), y));
-    case "pow":
-      if (i === 0) return times(v, mul(y, pow(x, sub(y, 1))));
-      return select(greater(x, 0), times(v, mul(self, log(x))), 0);
-    case "posPow":
-      if (i === 0) return select(greater(x, 0), mul(v, mul(y, posPow(x, sub(y, 1)))), 0);
-      return select(greater(x, 0), mul(v, mul(self, log(x))), 0);
     case "maximum":
       return select(i === 0 ? greaterEqual(x, y) : not(greaterEqual(x, y)), v, 0);
     case "minimum":
@@ -131,7 +84,8 @@ function chain(e: Expr, i: number, v: Value, times: (v: Value, factor: Value) =>
     case "differentiateAs":
       return i === 0 ? zero : v;
     default:
-      return zero; // stop, sign, floor, round and comparisons are piecewise constant
+      // Stop, sign, floor, round and comparisons are piecewise constant.
+      return e.meaning?.chain ? e.meaning.chain(e, i, v, times) : zero;
   }
 }
 
@@ -214,7 +168,7 @@ function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
       break;
     case "cumsum":
       // The transpose of a running sum runs from the end.
-      give(x, add(sub(sum(v), cumsum(v as Expr<"row", "number">)), v));
+      give(x, add(sub(sum(v), rebuild(e, [v]) as Value), v));
       break;
     case "count":
     case "argmax":
@@ -307,7 +261,7 @@ export function tangent(e: Expr, variable: Scalar): Value {
         r = pick(t[0]!, argmax(neg(first)));
         break;
       case "cumsum":
-        r = t[0]!.kind === "row" ? cumsum(t[0] as Expr<"row", "number">) : mul(t[0]!, add(index, 1));
+        r = rebuild(x, t) as Value;
         break;
       case "count":
       case "argmax":
@@ -346,17 +300,13 @@ export interface RootHints {
   readonly slope?: (tau: Scalar) => Scalar;
 }
 
-/**
- * The τ in [lo, hi] with F(τ) = 0, for a decreasing F with F(lo) ≥ 0 ≥ F(hi): safeguarded Newton from lo.
- *
- * @example
- * const tau = root((t) => sub(sum(relu(sub(z, t))), 1), -1, 0, { support: (t) => greater(z, t) });
- */
-export function root(
+/** Builds a root from its equation, with the slopes derived; what it is and does is said at `root` of `words.ts`. */
+export function rootOf(
+  meaning: Meaning,
   equation: (tau: Scalar) => Scalar,
   lo: Scalar | number,
   hi: Scalar | number,
-  hints: RootHints = {},
+  hints: RootHints,
 ): Scalar {
   const variable = boundVariable();
   const value = equation(variable);
@@ -377,11 +327,6 @@ export function root(
     straight = { variable: f, value: s, slope: tangent(s, f) as Scalar };
   }
   const asScalar = (e: Operand): Scalar => (typeof e === "number" ? constant(e) : (e as Scalar));
-  return rootNode(asScalar(lo), asScalar(hi), {
-    variable,
-    value,
-    slope,
-    support: hints.support?.(variable),
-    straight,
-  });
+  const support = hints.support?.(variable);
+  return rootNode(asScalar(lo), asScalar(hi), { variable, value, slope, support, straight }, meaning);
 }

@@ -1,6 +1,6 @@
-// The words of the row language: expressions over one row of scores and its scalars.
-// Building an expression simplifies it and shares equal parts; nothing is computed here.
-// What each word means numerically is read off `backends/js/rows.ts`; its derivative stands in `differentiate.ts`.
+// The row language: expressions over one row of scores and its scalars, and the words that are single instructions.
+// Building an expression simplifies it and shares equal parts; nothing is computed here. What these words mean numerically
+// is read off `backends/js/rows.ts`; their derivatives stand in `differentiate.ts`; words that mean more stand in `words.ts`.
 
 import { ArgumentError, DomainError, showValue } from "../errors.ts";
 
@@ -94,6 +94,21 @@ export interface InputInfo {
 
 type Detail = number | InputInfo | RootParts | undefined;
 
+/**
+ * What a word means that is more than an instruction: its derivative, and its value on each device. It hangs on the word's
+ * nodes, put there by whoever builds them (`words.ts`), so that a bundle holds what the words in use mean and no more.
+ */
+export interface Meaning {
+  /** v · ∂e/∂(argument i), as in `differentiate.ts`. */
+  chain?(e: Expr, i: number, v: Value, times: (v: Value, factor: Value) => Value): Value;
+  /** The value for two arguments, or for one and the detail. */
+  js?(a: number, b: number): number;
+  /** The word on other arguments, simplified, where that is more than a node. */
+  build?(a: Value, b: Value): Value;
+  /** What the WebAssembly device writes for it: its own affair. */
+  readonly wasm: unknown;
+}
+
 /** One node of a formula. Equal formulas are the same node. */
 export class Expr<K extends Kind = Kind, S extends Sort = Sort> {
   /** Creation order: arguments come before what uses them. */
@@ -104,14 +119,24 @@ export class Expr<K extends Kind = Kind, S extends Sort = Sort> {
   readonly args: readonly Expr[];
   /** A constant's value, a ratio's order k, an input's storage, a root's parts. */
   readonly detail: Detail;
+  readonly meaning: Meaning | undefined;
 
-  constructor(id: number, word: Word, kind: K, sort: S, args: readonly Expr[], detail: Detail) {
+  constructor(
+    id: number,
+    word: Word,
+    kind: K,
+    sort: S,
+    args: readonly Expr[],
+    detail: Detail,
+    meaning: Meaning | undefined,
+  ) {
     this.id = id;
     this.word = word;
     this.kind = kind;
     this.sort = sort;
     this.args = args;
     this.detail = detail;
+    this.meaning = meaning;
   }
 }
 
@@ -135,21 +160,36 @@ export type Truth<A> = Expr<Joined<A>, "bool">;
 let nextId = 0;
 const interned = /* @__PURE__ */ new Map<string, Expr>();
 
-function intern(word: Word, kind: Kind, sort: Sort, args: readonly Expr[], detail?: number): Expr {
+/** The node of a word, the same one for equal arguments. */
+export function intern(
+  word: Word,
+  kind: Kind,
+  sort: Sort,
+  args: readonly Expr[],
+  detail?: number,
+  meaning?: Meaning,
+): Expr {
   let key: string = word;
   if (detail !== undefined) key += Object.is(detail, -0) ? ":-0" : `:${detail}`;
   for (const arg of args) key += `,${arg.id}`;
   let found = interned.get(key);
   if (!found) {
-    found = new Expr(nextId++, word, kind, sort, args, detail);
+    found = new Expr(nextId++, word, kind, sort, args, detail, meaning);
     interned.set(key, found);
   }
   return found;
 }
 
 /** A node that is equal only to itself: an input, a bound variable, a root. */
-function fresh(word: Word, kind: Kind, sort: Sort, args: readonly Expr[], detail: Detail): Expr {
-  return new Expr(nextId++, word, kind, sort, args, detail);
+function fresh(
+  word: Word,
+  kind: Kind,
+  sort: Sort,
+  args: readonly Expr[],
+  detail: Detail,
+  meaning?: Meaning,
+): Expr {
+  return new Expr(nextId++, word, kind, sort, args, detail, meaning);
 }
 
 /** A number as an expression. */
@@ -157,7 +197,8 @@ export function constant(value: number): Scalar {
   return intern("const", "scalar", "number", [], value) as Scalar;
 }
 
-function lift(word: Word, value: Operand): Value {
+/** An argument of a word as an expression. */
+export function lift(word: Word, value: Operand): Value {
   if (typeof value === "number") return constant(value);
   if (value instanceof Expr && value.sort === "number") return value;
   throw new ArgumentError(
@@ -185,7 +226,8 @@ export function constantOf(e: Expr): number | undefined {
   return e.word === "const" ? (e.detail as number) : undefined;
 }
 
-const isConst = (e: Expr, value: number): boolean => e.word === "const" && e.detail === value;
+/** Whether this is the constant `value`. */
+export const isConst = (e: Expr, value: number): boolean => e.word === "const" && e.detail === value;
 const isNeg = (e: Expr): boolean => e.word === "neg";
 /** select(mask, x, 0): a masked value. */
 const isMasked = (e: Expr): boolean => e.word === "select" && isConst(e.args[2]!, 0);
@@ -226,10 +268,6 @@ function foldUnary(word: Word, v: number): number | undefined {
   switch (word) {
     case "neg":
       return -v;
-    case "exp":
-      return Math.exp(v);
-    case "log":
-      return Math.log(v);
     case "sqrt":
       return Math.sqrt(v);
     case "abs":
@@ -245,14 +283,20 @@ function foldUnary(word: Word, v: number): number | undefined {
   }
 }
 
-function unary<A extends Operand>(word: ElementwiseWord, a: A, detail?: number): Num<A> {
+/** A word of one argument. */
+export function unary<A extends Operand>(
+  word: ElementwiseWord,
+  a: A,
+  detail?: number,
+  meaning?: Meaning,
+): Num<A> {
   const x = lift(word, a);
   const c = constantOf(x);
   if (c !== undefined) {
-    const folded = foldUnary(word, c);
+    const folded = meaning?.js ? meaning.js(c, detail!) : foldUnary(word, c);
     if (folded !== undefined) return constant(folded) as Expr as Num<A>;
   }
-  return intern(word, x.kind, "number", [x], detail) as Num<A>;
+  return intern(word, x.kind, "number", [x], detail, meaning) as Num<A>;
 }
 
 export function neg<A extends Operand>(a: A): Num<A> {
@@ -261,21 +305,7 @@ export function neg<A extends Operand>(a: A): Num<A> {
   if (x.word === "sub") return sub(x.args[1] as Value, x.args[0] as Value) as Expr as Num<A>;
   return unary("neg", x) as Expr as Num<A>;
 }
-export const exp = <A extends Operand>(a: A): Num<A> => unary("exp", a);
-export const expm1 = <A extends Operand>(a: A): Num<A> => unary("expm1", a);
-export const log = <A extends Operand>(a: A): Num<A> => unary("log", a);
-export const log1p = <A extends Operand>(a: A): Num<A> => unary("log1p", a);
 export const sqrt = <A extends Operand>(a: A): Num<A> => unary("sqrt", a);
-export const sin = <A extends Operand>(a: A): Num<A> => unary("sin", a);
-export const cos = <A extends Operand>(a: A): Num<A> => unary("cos", a);
-export const tanh = <A extends Operand>(a: A): Num<A> => unary("tanh", a);
-export const erf = <A extends Operand>(a: A): Num<A> => unary("erf", a);
-/** log Φ(a), Φ the standard normal distribution function, exact far into the lower tail. */
-export const logNormalCdf = <A extends Operand>(a: A): Num<A> => unary("logNormalCdf", a);
-/** 1 / (1 + e^−a). */
-export const sigmoid = <A extends Operand>(a: A): Num<A> => unary("sigmoid", a);
-/** log(1 + e^a) = max(a, 0) + log1p(e^−|a|). */
-export const softplus = <A extends Operand>(a: A): Num<A> => unary("softplus", a);
 export const abs = <A extends Operand>(a: A): Num<A> => unary("abs", a);
 /** −1, 0 or 1; sign(0) = 0. Its derivative is zero. */
 export const sign = <A extends Operand>(a: A): Num<A> => unary("sign", a);
@@ -284,12 +314,6 @@ export const floor = <A extends Operand>(a: A): Num<A> => unary("floor", a);
 export const round = <A extends Operand>(a: A): Num<A> => unary("round", a);
 /** max(a, 0), with derivative 0 at 0; NaN stays NaN. */
 export const relu = <A extends Operand>(a: A): Num<A> => unary("relu", a);
-/** a·log a, 0 at 0. */
-export const xlogx = <A extends Operand>(a: A): Num<A> => unary("xlogx", a);
-/** ∫₀¹ sᵏ/(1 + as)ᵏ⁺¹ ds for a > −1; k = 0 is log1p(a)/a. Its derivative is −(k+1)·log1pRatio(a, k+1). */
-export const log1pRatio = <A extends Operand>(a: A, k = 0): Num<A> => unary("log1pRatio", a, k);
-/** ∫₀¹ sᵏ e^(as) ds; k = 0 is expm1(a)/a. Its derivative is expm1Ratio(a, k+1). */
-export const expm1Ratio = <A extends Operand>(a: A, k = 0): Num<A> => unary("expm1Ratio", a, k);
 /** The value, as a constant to differentiation. */
 export function stop<A extends Operand>(a: A): Num<A> {
   const x = lift("stop", a);
@@ -317,10 +341,6 @@ function foldBinary(word: Word, a: number, b: number): number {
       return a === 0 ? 0 : a * b;
     case "div":
       return a / b;
-    case "pow":
-      return a ** b;
-    case "posPow":
-      return a > 0 ? a ** b : 0;
     case "maximum":
       return Math.max(a, b);
     default:
@@ -328,11 +348,13 @@ function foldBinary(word: Word, a: number, b: number): number {
   }
 }
 
-function binary(word: ElementwiseWord, x: Value, y: Value): Value {
+/** A word of two arguments. */
+export function binary(word: ElementwiseWord, x: Value, y: Value, meaning?: Meaning): Value {
   const a = constantOf(x);
   const b = constantOf(y);
-  if (a !== undefined && b !== undefined) return constant(foldBinary(word, a, b));
-  return intern(word, joinKind([x, y]), "number", [x, y]) as Value;
+  if (a !== undefined && b !== undefined)
+    return constant(meaning?.js ? meaning.js(a, b) : foldBinary(word, a, b));
+  return intern(word, joinKind([x, y]), "number", [x, y], undefined, meaning) as Value;
 }
 
 /** Like `binary`, with the arguments in one order, so that a + b and b + a are the same node. */
@@ -452,27 +474,6 @@ export function div<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B
   return r as Expr as Num<A | B>;
 }
 
-/** a to the power b; for a negative base only integer exponents have a value. */
-export function pow<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
-  const x = lift("pow", a);
-  const y = lift("pow", b);
-  let r: Value;
-  if (isConst(y, 0)) r = constant(1);
-  else if (isConst(y, 1)) r = x;
-  else if (isConst(y, 2)) r = mul(x, x);
-  else if (isConst(y, 0.5)) r = sqrt(x);
-  else if (isConst(y, -1)) r = div(1, x);
-  else r = binary("pow", x, y);
-  return r as Expr as Num<A | B>;
-}
-
-/** a to the power b where a > 0, and 0 with zero derivatives elsewhere. */
-export function posPow<A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> {
-  const x = lift("posPow", a);
-  const y = lift("posPow", b);
-  return (isConst(y, 1) ? relu(x) : binary("posPow", x, y)) as Expr as Num<A | B>;
-}
-
 /** The larger one; its derivative goes to the first where they are equal. NaN if either is. */
 export const maximum = <A extends Operand, B extends Operand>(a: A, b: B): Num<A | B> =>
   binary("maximum", lift("maximum", a), lift("maximum", b)) as Expr as Num<A | B>;
@@ -573,15 +574,6 @@ export function count(mask: RowMask | Mask): Scalar {
   const c = liftMask("count", mask);
   return (c.kind === "scalar" ? select(c, n, 0) : intern("count", "scalar", "number", [c])) as Scalar;
 }
-/** The k-th largest entry, k from 1; k may be computed. Exact; NaN if the row holds a NaN. No derivative. */
-export function kth(row: Row, k: Scalar | number): Scalar {
-  return intern("kth", "scalar", "number", [lift("kth", row), lift("kth", k)]) as Scalar;
-}
-/** Running sum along the row. */
-export function cumsum(row: Row): Row {
-  return intern("cumsum", "row", "number", [lift("cumsum", row)]) as Row;
-}
-
 /** value at the entry `label`, 0 elsewhere. */
 export const oneHot = (label: Scalar, value: Operand): Row => select(equal(index, label), value, 0) as Row;
 
@@ -611,9 +603,9 @@ export function boundVariable(): Scalar {
   return fresh("bound", "scalar", "number", [], undefined) as Scalar;
 }
 
-/** Builds the node of a root from its parts; authors call `root` of `differentiate.ts`, which derives the slopes. */
-export function rootNode(lo: Scalar, hi: Scalar, parts: RootParts): Scalar {
-  return fresh("root", "scalar", "number", [lo, hi], parts) as Scalar;
+/** Builds the node of a root from its parts; authors call `root` of `words.ts`. */
+export function rootNode(lo: Scalar, hi: Scalar, parts: RootParts, meaning?: Meaning): Scalar {
+  return fresh("root", "scalar", "number", [lo, hi], parts, meaning) as Scalar;
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -639,10 +631,6 @@ export function rebuild(e: Expr, args: readonly Expr[]): Expr {
       return product(e.word, a, b);
     case "div":
       return div(a, b);
-    case "pow":
-      return pow(a, b);
-    case "posPow":
-      return posPow(a, b);
     case "maximum":
     case "minimum":
       return binary(e.word, a, b);
@@ -669,15 +657,19 @@ export function rebuild(e: Expr, args: readonly Expr[]): Expr {
     case "count":
       return count(args[0] as Mask);
     case "kth":
-      return a.kind === "scalar" ? a : kth(a as Row, b as Scalar);
+      return a.kind === "scalar" ? a : intern("kth", "scalar", "number", [a, b], undefined, e.meaning);
     case "cumsum":
-      return a.kind === "scalar" ? mul(a, add(index, 1)) : cumsum(a as Row);
+      if (a.kind === "scalar") return mul(a, add(index, 1));
+      return intern("cumsum", "row", "number", [a], undefined, e.meaning);
     case "pick":
       return pick(args[0] as Row, b as Scalar);
     case "root":
-      return rootNode(a as Scalar, b as Scalar, e.detail as RootParts);
+      return rootNode(a as Scalar, b as Scalar, e.detail as RootParts, e.meaning);
     default:
-      return unary(e.word as ElementwiseWord, a, e.detail as number | undefined);
+      return (
+        e.meaning?.build?.(a, b) ??
+        unary(e.word as ElementwiseWord, a, e.detail as number | undefined, e.meaning)
+      );
   }
 }
 
@@ -712,7 +704,9 @@ export function substitute(
           slope === parts.slope &&
           support === parts.support &&
           args.every((a, i) => a === e.args[i]);
-        r = same ? e : rootNode(args[0] as Scalar, args[1] as Scalar, { ...parts, value, slope, support });
+        r = same
+          ? e
+          : rootNode(args[0] as Scalar, args[1] as Scalar, { ...parts, value, slope, support }, e.meaning);
       } else r = rebuild(e, args);
     }
     memo.set(e, r);

@@ -1,17 +1,11 @@
 // The entmax family: projections onto the simplex that give exact zeros, from softmax (α = 1) over entmax-1.5 to sparsemax (2).
 
-import { root } from "../../core/row/differentiate.ts";
 import {
   add,
   count,
   div,
-  exp,
-  expm1Ratio,
   greater,
   lessEqual,
-  log,
-  log1p,
-  log1pRatio,
   minimum,
   mul,
   mulZero,
@@ -28,6 +22,7 @@ import {
   sum,
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
+import { exp, expm1Ratio, log, log1p, log1pRatio, root } from "../../core/words.ts";
 import { centred } from "./softmax.ts";
 
 export const entmaxLaws: readonly string[] = [

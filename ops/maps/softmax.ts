@@ -10,12 +10,9 @@ import {
   differentiateAs,
   div,
   equal,
-  exp,
   greaterEqual,
   index,
   less,
-  log,
-  log1p,
   max,
   mul,
   not,
@@ -30,6 +27,7 @@ import {
 import { type RowMap, rowMap, rowReduction, type ScalarLike } from "../../core/rowop.ts";
 import type { Checked, HasRows, Reduce, Result, Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
+import { exp, log, log1p } from "../../core/words.ts";
 
 /** Scores shifted by their maximum: exp cannot overflow and the shift cancels. */
 export function centred(x: Row): Row {

@@ -6,10 +6,8 @@ import {
   count,
   div,
   equal,
-  exp,
   greaterEqual,
   index,
-  kth,
   lessEqual,
   mul,
   neg,
@@ -24,6 +22,7 @@ import {
   sum,
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
+import { exp, kth } from "../../core/words.ts";
 import { centred } from "./softmax.ts";
 
 /** The k largest entries; among equals the lowest index. */

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { Formula } from "../../core/formula.ts";
-import { root } from "../../core/row/differentiate.ts";
-import * as w from "../../core/row/expr.ts";
+import * as w from "../../core/words.ts";
+import { root } from "../../core/words.ts";
 import { derived, differences, read } from "./read.ts";
 
 const x = w.rowInput("x");

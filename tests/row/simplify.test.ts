@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import { Formula } from "../../core/formula.ts";
-import { root } from "../../core/row/differentiate.ts";
-import * as w from "../../core/row/expr.ts";
 import { printGradient, printProgram } from "../../core/print.ts";
+import * as w from "../../core/words.ts";
+import { root } from "../../core/words.ts";
 
 const x = w.rowInput("x");
 const y = w.rowInput("y");

@@ -4,10 +4,11 @@ import { describe, expect, test } from "vitest";
 import { runRows } from "../../core/backends/js/rows.ts";
 import { compileRows, type RowFunction } from "../../core/backends/wasm/emit.ts";
 import { type DType, dtypes, type FloatDType, type TypedArray } from "../../core/dtype.ts";
-import { adjoints, root } from "../../core/row/differentiate.ts";
-import * as R from "../../core/row/expr.ts";
+import { adjoints } from "../../core/row/differentiate.ts";
 import { Kernel, type Program } from "../../core/row/program.ts";
 import { schedule } from "../../core/row/schedule.ts";
+import * as R from "../../core/words.ts";
+import { root } from "../../core/words.ts";
 
 const memory = new WebAssembly.Memory({ initial: 4096 });
 const lengths = [...Array.from({ length: 40 }, (_, i) => i + 1), 63, 64, 65, 1000, 1001];

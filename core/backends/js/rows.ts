@@ -5,7 +5,7 @@ import { dtypes, type TypedArray } from "../../dtype.ts";
 import { nodesOf } from "../../row/differentiate.ts";
 import type { Expr, InputInfo, RootParts } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
-import { erf, expm1Ratio, log1pRatio, logNormalCdf, roundHalfEven } from "./special.ts";
+import { roundHalfEven } from "./special.ts";
 
 /** A row operand on this backend: its array, and where each row begins. */
 export interface JsOperand {
@@ -17,28 +17,14 @@ export interface JsOperand {
 /** Numbers and truth values (0 or 1) alike: a scalar's value, or a row's entries. */
 type Cell = number | Float64Array;
 
-const unary: { readonly [word: string]: (v: number, detail: number) => number } = {
+const unary: { readonly [word: string]: (v: number) => number } = {
   neg: (v) => -v,
-  exp: Math.exp,
-  expm1: Math.expm1,
-  log: Math.log,
-  log1p: Math.log1p,
   sqrt: Math.sqrt,
-  sin: Math.sin,
-  cos: Math.cos,
-  tanh: Math.tanh,
-  erf,
-  logNormalCdf,
-  sigmoid: (v) => 1 / (1 + Math.exp(-v)),
-  softplus: (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))),
   abs: Math.abs,
   sign: Math.sign,
   floor: Math.floor,
   round: roundHalfEven,
   relu: (v) => Math.max(v, 0),
-  xlogx: (v) => (v === 0 ? 0 : v * Math.log(v)),
-  log1pRatio,
-  expm1Ratio,
   not: (v) => 1 - v,
   stop: (v) => v,
 };
@@ -49,8 +35,6 @@ const binary: { readonly [word: string]: (a: number, b: number) => number } = {
   mul: (a, b) => a * b,
   mulZero: (a, b) => (a === 0 ? 0 : a * b),
   div: (a, b) => a / b,
-  pow: (a, b) => a ** b,
-  posPow: (a, b) => (a <= 0 ? 0 : a ** b),
   maximum: Math.max,
   minimum: Math.min,
   greater: (a, b) => (a > b ? 1 : 0),
@@ -181,15 +165,19 @@ class Reading {
           `row program ${this.kernel.program.name}: the input ${(e.detail as InputInfo).name} has no operand`,
         );
     }
+    const own = e.meaning?.js;
     const f1 = unary[e.word];
-    const f2 = binary[e.word];
+    const f2 = own && b !== undefined ? own : binary[e.word];
     const f3 = ternary[e.word];
     const detail = e.detail as number;
-    const f = f1
-      ? (i: number) => f1(at(a!, i), detail)
-      : f2
+    const f =
+      f2 !== undefined
         ? (i: number) => f2(at(a!, i), at(b!, i))
-        : (i: number) => f3!(at(a!, i), at(b!, i), at(c!, i));
+        : own
+          ? (i: number) => own(at(a!, i), detail)
+          : f1
+            ? (i: number) => f1(at(a!, i))
+            : (i: number) => f3!(at(a!, i), at(b!, i), at(c!, i));
     if (e.kind === "scalar") return f(0);
     const out = new Float64Array(n);
     for (let i = 0; i < n; i++) out[i] = f(i);

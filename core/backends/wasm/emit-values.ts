@@ -4,10 +4,26 @@
 import type { DType } from "../../dtype.ts";
 import { constantOf, type Expr, type InputInfo } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
-import type { Schedule } from "../../row/schedule.ts";
+import type { Schedule, Step } from "../../row/schedule.ts";
 import { type Fn, type Lanes, type Local, lanes } from "./assembler.ts";
-import * as math from "./math.ts";
+import type { Width } from "./math.ts";
 import * as op from "./opcodes.ts";
+
+/** What a word that is no single instruction writes: reads its arguments' locals, gives one of its own, which the caller frees. */
+export type EmitWord = (
+  f: Fn,
+  width: Width,
+  args: readonly [x: Local, y?: Local],
+  known: {
+    /** The order of a ratio. */
+    readonly order: number;
+    /** The first argument is certainly not above 0. */
+    readonly nonPositive: boolean;
+  },
+) => Local;
+
+/** What a word that takes steps of a schedule writes for one of its own, leaving the steps inside to the caller. */
+export type EmitStep = (frame: Frame, step: never, emitSteps: (steps: readonly Step[]) => void) => void;
 
 /** A row in memory: where the current row begins, and how its entries are stored. */
 export interface Stream {
@@ -379,24 +395,10 @@ function nonNegative(e: Expr): boolean {
   }
 }
 
-/** Words of one argument that are functions of `math.ts`. */
-const functions = {
-  expm1: math.expm1,
-  log: math.log,
-  log1p: math.log1p,
-  sin: math.sin,
-  cos: math.cos,
-  tanh: math.tanh,
-  erf: math.erf,
-  logNormalCdf: math.logNormalCdf,
-};
-
 /** Leaves an elementwise word of the values that `site` gives its arguments on the stack. */
 function pushWord(frame: Frame, e: Expr, site: Site): void {
   const { f, lanes } = frame;
-  const w = lanes.type;
   const [a, b, c] = e.args as [Expr, Expr, Expr];
-  const k = e.detail as number;
   const push = (x: Expr): Frame["f"] => {
     site.push(x);
     return f;
@@ -411,10 +413,6 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
     const plain = Number.isNaN(constantOf(y) ?? Number.NaN);
     if (word === "maximum") push(y).op(plain ? lanes.max : lanes.pmax);
     else push(y).op(plain ? lanes.min : lanes.pmin);
-  };
-  /** Takes over the local that a function of `math.ts` gives. */
-  const result = (l: Local): void => {
-    f.get(l).free(l);
   };
   switch (e.word) {
     case "stop":
@@ -449,49 +447,6 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
       push(a);
       number(0).op(lanes.pmax);
       break;
-    case "exp":
-      result((nonPositive(a) ? math.expNonPositive : math.exp)(f, w, site.local(a)));
-      break;
-    case "expm1":
-    case "log":
-    case "log1p":
-    case "sin":
-    case "cos":
-    case "tanh":
-    case "erf":
-    case "logNormalCdf":
-      result(functions[e.word](f, w, site.local(a)));
-      break;
-    case "log1pRatio":
-    case "expm1Ratio":
-      result((e.word === "log1pRatio" ? math.log1pRatio : math.expm1Ratio)(f, w, site.local(a), k));
-      break;
-    case "sigmoid": {
-      // 1/(1 + t) or t/(1 + t) with t = e^−|x|: no overflow, and digits on both sides.
-      const x = site.local(a);
-      const t = pushExpMinusAbs(frame, x);
-      number(1).get(t).get(x);
-      number(0).op(lanes.ge, op.v128Bitselect);
-      number(1).get(t).op(lanes.add, lanes.div);
-      f.free(t);
-      break;
-    }
-    case "softplus": {
-      const x = site.local(a);
-      const t = pushExpMinusAbs(frame, x);
-      result(math.log1p(f, w, t));
-      f.get(x);
-      number(0).op(lanes.pmax, lanes.add);
-      f.free(t);
-      break;
-    }
-    case "xlogx": {
-      const x = site.local(a);
-      result(math.log(f, w, x));
-      f.get(x).op(lanes.mul).get(x);
-      number(0).op(lanes.eq, op.v128AndNot);
-      break;
-    }
     case "add":
       both(lanes.add);
       break;
@@ -508,15 +463,6 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
       break;
     case "div":
       pushQuotient(frame, a, b, site);
-      break;
-    case "pow":
-      result(math.pow(f, w, site.local(a), site.local(b)));
-      break;
-    case "posPow":
-      // Not a comparison the other way round: NaN must stay.
-      result(math.pow(f, w, site.local(a), site.local(b)));
-      push(a);
-      number(0).op(lanes.le, op.v128AndNot);
       break;
     case "maximum":
     case "minimum": {
@@ -556,19 +502,14 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
         push(a).op(op.v128Bitselect);
       }
       break;
-    default:
-      throw new Error(`the word ${e.word} has no instructions`);
+    default: {
+      const emit = e.meaning?.wasm as EmitWord | undefined;
+      if (emit === undefined) throw new Error(`the word ${e.word} has no instructions`);
+      const args: [Local, Local?] = b ? [site.local(a), site.local(b)] : [site.local(a)];
+      const l = emit(f, lanes.type, args, { order: e.detail as number, nonPositive: nonPositive(a) });
+      f.get(l).free(l);
+    }
   }
-}
-
-/** e^−|x| in a local that the caller frees. */
-function pushExpMinusAbs(frame: Frame, x: Local): Local {
-  const { f, lanes } = frame;
-  const t = f.local("v128");
-  f.get(x).op(lanes.abs, lanes.neg).set(t);
-  const r = math.expNonPositive(f, lanes.type, t);
-  f.free(t);
-  return r;
 }
 
 /** A row divided by what was folded from it is multiplied by the reciprocal. */

@@ -7,9 +7,8 @@ import type { Kernel } from "../../row/program.ts";
 import { type RootStep, type Schedule, type Step, schedule } from "../../row/schedule.ts";
 import { type Local, lanes, type ValueType, WasmModule } from "./assembler.ts";
 import { emitPass } from "./emit-passes.ts";
-import { emitRoot, patternBytes, writePatterns } from "./emit-root.ts";
-import { emitCumsum, emitKth } from "./emit-scans.ts";
-import { emitScalar, Frame } from "./emit-values.ts";
+import { patternBytes, writePatterns } from "./emit-root.ts";
+import { type EmitStep, emitScalar, Frame } from "./emit-values.ts";
 import * as op from "./opcodes.ts";
 
 /** A compiled kernel. */
@@ -142,19 +141,13 @@ function emitStep(frame: Frame, step: Step): void {
     case "pass":
       emitPass(frame, step);
       break;
-    case "root":
-      emitRoot(frame, step, (steps) => {
-        for (const s of steps) emitStep(frame, s);
-      });
-      break;
-    case "cumsum":
-      emitCumsum(frame, step);
-      break;
-    case "kth":
-      emitKth(frame, step);
+    case "scalar":
+      emitScalarStep(frame, step.node);
       break;
     default:
-      emitScalarStep(frame, step.node);
+      (step.node.meaning!.wasm as EmitStep)(frame, step as never, (steps) => {
+        for (const s of steps) emitStep(frame, s);
+      });
   }
 }
 

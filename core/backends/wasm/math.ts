@@ -326,6 +326,44 @@ export function log1p(f: Fn, w: Width, x: Local): Local {
 }
 
 // ---------------------------------------------------------------------------------------------------------------
+// sigmoid, softplus, x·log x
+
+/** e^−|x|. */
+function expMinusAbs(f: Fn, w: Width, x: Local): Local {
+  const { abs, neg } = lanes[w];
+  const t = store(f.get(x).op(abs, neg));
+  const r = expNonPositive(f, w, t);
+  f.free(t);
+  return r;
+}
+
+/** 1/(1 + e^−x), as 1/(1 + t) or t/(1 + t) with t = e^−|x|: no overflow, and digits on both sides. */
+export function sigmoid(f: Fn, w: Width, x: Local): Local {
+  const { add, div, ge } = lanes[w];
+  const [zero, one] = [f.constant(w, 0), f.constant(w, 1)];
+  const t = expMinusAbs(f, w, x);
+  f.get(one).get(t).get(x).get(zero).op(ge, op.v128Bitselect);
+  return store(f.get(one).get(t).op(add, div).free(t));
+}
+
+/** log(1 + e^x) = max(x, 0) + log(1 + e^−|x|). */
+export function softplus(f: Fn, w: Width, x: Local): Local {
+  const { add, pmax } = lanes[w];
+  const t = expMinusAbs(f, w, x);
+  const l = log1p(f, w, t);
+  f.get(l).get(x).get(f.constant(w, 0)).op(pmax, add);
+  return store(f.free(t, l));
+}
+
+/** x·log x, and 0 at 0. */
+export function xlogx(f: Fn, w: Width, x: Local): Local {
+  const { mul, eq } = lanes[w];
+  const l = log(f, w, x);
+  f.get(l).get(x).op(mul).get(x).get(f.constant(w, 0)).op(eq, op.v128AndNot);
+  return store(f.free(l));
+}
+
+// ---------------------------------------------------------------------------------------------------------------
 // tanh, sin, cos
 
 /** Pushes a with the sign of x. Consumes a, which is not negative. */
@@ -602,6 +640,14 @@ export function pow(f: Fn, w: Width, x: Local, y: Local): Local {
   f.get(f.constant(w, 1)).get(r).get(y).get(f.constant(w, 0)).op(eq, op.v128Bitselect);
   f.free(a, r, halved);
   return store(f);
+}
+
+/** x^y where x > 0, and 0 where x ≤ 0. */
+export function posPow(f: Fn, w: Width, x: Local, y: Local): Local {
+  const r = pow(f, w, x, y);
+  // Not a comparison the other way round: NaN must stay.
+  f.get(r).get(x).get(f.constant(w, 0)).op(lanes[w].le, op.v128AndNot);
+  return store(f.free(r));
 }
 
 // ---------------------------------------------------------------------------------------------------------------
