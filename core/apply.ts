@@ -3,7 +3,8 @@
 
 import type { Backend, RowOperand, Storage } from "./backends/backend.ts";
 import type { DType, FloatDType } from "./dtype.ts";
-import type { Formula, Gradient, Runnable } from "./formula.ts";
+import { Formula, type Gradient, type Runnable } from "./formula.ts";
+import { add, rowInput } from "./row/expr.ts";
 import { sameShape } from "./shape.ts";
 import { record, type TapeRecord, trackedBits } from "./tape.ts";
 import { contiguous, isContiguous, newTensor, type Tensor } from "./tensor.ts";
@@ -169,6 +170,19 @@ function backward(
 function fitted(g: Tensor, t: Tensor, rows: number, width: number): Tensor {
   if (g.size === t.size) return reshape(g, t.shape);
   return reshape(sumTo(reshape(g, [rows, width]), [1, width]), t.shape);
+}
+
+let addition: Formula | undefined;
+
+/** The sum of two tensors of one shape: what the tape accumulates cotangents with. */
+export function addTensors(a: Tensor, b: Tensor): Tensor {
+  if (addition === undefined) {
+    const [x, y] = [rowInput("x"), rowInput("y")];
+    addition = new Formula("add", [x, y], [add(x, y)]);
+  }
+  const operands = [isContiguous(a) ? a : contiguous(a), isContiguous(b) ? b : contiguous(b)];
+  const layout = { rows: 1, n: a.size, strides: [0, 0] };
+  return apply(addition, operands, layout, a.backend, a.dtype as FloatDType, [a.shape])[0]!;
 }
 
 function zeros(like: Tensor): Tensor {

@@ -16,7 +16,7 @@ import {
   rowMajor,
   sameBackend,
 } from "./op.ts";
-import { add, type Expr, type Mask, rowInput, scalarInput, type Value } from "./row/expr.ts";
+import { type Expr, type Mask, rowInput, scalarInput, type Value } from "./row/expr.ts";
 import {
   type Broadcast,
   broadcastShapes,
@@ -324,17 +324,3 @@ export function map<F extends (...args: never[]) => unknown = Unary>(
 }
 
 const NONE: readonly number[] = /* @__PURE__ */ Object.freeze([]);
-
-/** The sum of two tensors of one shape: what the tape accumulates cotangents with. */
-export const addTensors: (a: Tensor, b: Tensor) => Tensor = /* @__PURE__ */ (() => {
-  let own: ElementwiseMap | undefined;
-  return (a: Tensor, b: Tensor) => {
-    own ??= new ElementwiseMap("add", {
-      doc: "",
-      inputs: ["x", "y"],
-      program: ({ x, y }) => add(x!, y!),
-      examples: [],
-    });
-    return own.call([a, b], NONE)[0]!;
-  };
-})();

@@ -2,7 +2,7 @@
 // Checks arguments and lays tensors out as rows; `apply.ts` runs and records. Knows no op in particular.
 
 import { apply } from "./apply.ts";
-import { full, tensor } from "./create.ts";
+import { fromHost, full } from "./create.ts";
 import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { Formula, type HandWrittenGradient } from "./formula.ts";
@@ -298,9 +298,8 @@ export class RowOp {
           `${key}[${at}] is ${showValue(value[at])}`,
           `give integers from 0 to ${n - 1}`,
         );
-      labels = reshape(tensor(Int32Array.from(value as readonly number[]), { device: x.device }), [
-        value.length,
-      ]);
+      const given = Int32Array.from(value as readonly number[]);
+      labels = fromHost(x.backend, "i32", [given.length], given, "tensor");
       if (outer.length !== 1 && labels.size === x.size / n) labels = reshape(labels, outer);
     } else
       throw new ArgumentError(

@@ -1,11 +1,11 @@
 // The tape: a flat list of what was computed from tracked tensors, and the walk back along it.
 // Rules are written in ops, so an outer tape records them: higher orders need nothing else. Knows no op but addition.
 
+import { addTensors } from "./apply.ts";
 import { onesLike, zerosLike } from "./create.ts";
 import { type DType, isFloat } from "./dtype.ts";
 import { ArgumentError, DTypeError, GradientError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display } from "./inspect.ts";
-import { addTensors } from "./map.ts";
 import { Parameter } from "./parameter.ts";
 import { drop, eachTensor, hand, isRecord, passingOn, Scope, scope } from "./scope.ts";
 import { type Shape, sameShape } from "./shape.ts";
