@@ -11,8 +11,10 @@ import {
   equal,
   evaluated,
   type InputInfo,
+  isReadBack,
   type Kind,
   pick,
+  type Row,
   reads,
   rowInput,
   type Scalar,
@@ -161,7 +163,9 @@ export class Formula {
     // What is cotangent-free was or can be computed going forward: results are read, scalars saved; rows are recomputed,
     // because a row saved costs as much traffic as it spares work.
     const count = this.results.length;
-    const all = evaluated([...this.results, ...found]);
+    const marks = this.results.map((e, k) => (isReadBack(e) ? rowInput(`y${k || ""}`) : undefined));
+    const marked = substitute(found, (e) => marks[this.results.indexOf(e)]);
+    const all = evaluated([...this.results, ...marked]);
     const results = all.slice(0, count);
     const lateOnly = new Set<Expr>(cotangents);
     const overRow = new Set<Expr>();
@@ -171,6 +175,9 @@ export class Formula {
     }
     const saved: Expr[] = [];
     const placeholders = new Map<Expr, { node: Expr; source: Source }>();
+    marks.forEach((node, at) => {
+      if (node) placeholders.set(results[at]!, { node, source: { from: "result", at } });
+    });
     const place = (e: Expr): Expr | undefined => {
       const known = placeholders.get(e);
       if (known) return known.node;
@@ -239,7 +246,8 @@ export class Formula {
       forward: new Runnable({
         name: this.name,
         inputs: this.inputs,
-        results: [...results, ...saved],
+        // Going forward a result is computed, not read.
+        results: [...results, ...substitute(saved, (e) => results[marks.indexOf(e as Row)])],
         kinds: [...this.kinds, ...saved.map(() => "scalar" as const)],
         stored: [...this.stored, ...saved.map(() => "float" as const)],
       }),

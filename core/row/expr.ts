@@ -329,6 +329,17 @@ export function differentiateAs<A extends Operand, B extends Operand>(value: A, 
   return intern("differentiateAs", joinKind(args), "number", args) as Num<A | B>;
 }
 
+/**
+ * A result that simplification does not look behind: a gradient by hand that uses it reads it back instead of computing it
+ * again.
+ */
+export function readBack(row: Row): Row {
+  return differentiateAs(row, row);
+}
+
+/** Whether a formula is marked by `readBack`. */
+export const isReadBack = (e: Expr): boolean => e.word === "differentiateAs" && e.args[0] === e.args[1];
+
 function foldBinary(word: Word, a: number, b: number): number {
   switch (word) {
     case "add":

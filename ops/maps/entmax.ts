@@ -3,6 +3,7 @@
 import {
   add,
   count,
+  differentiateAs,
   div,
   greater,
   lessEqual,
@@ -14,6 +15,7 @@ import {
   not,
   type Row,
   type RowMask,
+  readBack,
   relu,
   type Scalar,
   select,
@@ -127,7 +129,9 @@ export function entmaxOf(
     const inside = not(lessEqual(v, -1)) as RowMask;
     // log p = log1p(εu)/ε, and its limit u at ε = 0, without dividing by ε.
     const logP = mul(u, log1pRatio(v)) as Row;
-    return { u, v, inside, logP, p: select(inside, exp(logP), 0) as Row };
+    // log p ≤ 0, which exp is told: it needs no guard against overflow then.
+    const q = differentiateAs(exp(minimum(logP, 0)), exp(logP)) as Row;
+    return { u, v, inside, logP, p: select(inside, q, 0) as Row };
   };
   const logN = log(n);
   // For α ≤ 2 this is a power sum of order 1/ε ≥ 1, and its root of that order is straighter; beyond, it is left alone.
@@ -146,7 +150,8 @@ export function entmaxOf(
       },
     },
   );
-  return { z, lambda, eps, ...parts(lambda) };
+  const { p, ...rest } = parts(lambda);
+  return { z, lambda, eps, ...rest, p: readBack(p) };
 }
 
 interface Alpha {

@@ -3,7 +3,7 @@
 
 import { dtypes, type TypedArray } from "../../dtype.ts";
 import { nodesOf } from "../../row/differentiate.ts";
-import type { Expr, InputInfo, RootParts } from "../../row/expr.ts";
+import { dependsOn, type Expr, type InputInfo, type RootParts } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import { roundHalfEven } from "./special.ts";
 
@@ -104,7 +104,7 @@ class Reading {
       const { variable, value, slope } = e.detail as RootParts;
       this.inner.set(
         e,
-        nodesOf([value, slope]).filter((x) => x !== variable && inside.has(x)),
+        nodesOf([value, slope]).filter((x) => x !== variable && dependsOn(x, variable)),
       );
     }
   }
@@ -198,11 +198,16 @@ class Reading {
       for (const x of own) scratch.set(x, this.evaluate(x, scratch, n));
       const f = scratch.get(value) as number;
       if (Number.isNaN(f)) return Number.NaN;
+      let wrong = false;
       if (Math.abs(f) < smallest) {
         smallest = Math.abs(f);
         best = tau;
         stalled = 0;
-      } else if (++stalled === 2) break;
+      } else {
+        // No progress: near zero that is rounding, and twice in a row is enough; elsewhere the step was wrong.
+        wrong = smallest > Math.sqrt(dtypes.f64.eps);
+        if (!wrong && ++stalled === 2) break;
+      }
       if (smallest <= 2 * dtypes.f64.eps) break;
       if (f > 0) lo = tau;
       else hi = tau;
@@ -217,7 +222,7 @@ class Reading {
         step = -s(straight.value) / (s(straight.slope) * (scratch.get(slope) as number));
       }
       let next = tau + step;
-      if (!(next >= lo && next <= hi)) next = lo + (hi - lo) / 2;
+      if (wrong || !(next >= lo && next <= hi)) next = lo + (hi - lo) / 2;
       if (next === tau) break;
       tau = next;
     }
