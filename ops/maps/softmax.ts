@@ -43,7 +43,8 @@ export function logSumExpCentred(
   const top = greaterEqual(z, 0);
   // Ties beyond the first count first: 1 + tiny − 1 would lose the tiny.
   const others = add(sum(select(not(top), e, 0)), sub(count(top), 1)) as Scalar;
-  const total = sum(e);
+  // One sum serves both: the largest term is 1.
+  const total = differentiateAs(add(others, 1), sum(e)) as Scalar;
   return { e, total, lse: differentiateAs(log1p(others), log(total)) };
 }
 
