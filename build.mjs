@@ -24,8 +24,12 @@ const options = {
   target: "es2022",
   // Constants stand in place: the instructions of WebAssembly would be two hundred variables otherwise.
   minifySyntax: true,
-  // ndarray comes inside: three CommonJS files cost as much at the start as the first product.
+  // ndarray comes inside: three CommonJS files cost as much at the start as the first product. It is installed beside the
+  // package all the same, with its licence.
   external: ["fast-check"],
+  banner: {
+    js: "/*! Contains ndarray and iota-array (Mikola Lysenko) and is-buffer (Feross Aboukhadijeh), MIT licence; the licences stand in their packages. */",
+  },
   logLevel: "warning",
 };
 
