@@ -12,8 +12,25 @@ export interface NdArrayLike {
   readonly offset: number;
 }
 
-/** An `ndarray` over a typed array. */
-export type NdArray<A extends TypedArray = TypedArray> = ndarray.NdArray<A>;
+/** An `ndarray` over a typed array: the part of it that needs no types installed beside the package. */
+export interface NdArray<A extends TypedArray = TypedArray> {
+  readonly data: A;
+  readonly shape: number[];
+  readonly stride: number[];
+  readonly offset: number;
+  readonly dimension: number;
+  readonly size: number;
+  readonly dtype: string;
+  readonly order: number[];
+  get(...position: number[]): number;
+  set(...positionAndValue: number[]): number;
+  index(...position: number[]): number;
+  lo(...start: number[]): NdArray<A>;
+  hi(...sizes: number[]): NdArray<A>;
+  step(...steps: number[]): NdArray<A>;
+  transpose(...order: number[]): NdArray<A>;
+  pick(...position: (number | null)[]): NdArray<A>;
+}
 
 /** Whether a value has the fields of an `ndarray`. */
 export function isNdArrayLike(value: unknown): value is NdArrayLike {
@@ -42,5 +59,5 @@ export function ndarrayEntries({ data, shape, stride, offset }: NdArrayLike): nu
 
 /** Contiguous data as an `ndarray`. */
 export function toNdarray(data: TypedArray, shape: readonly number[]): NdArray {
-  return ndarray(data, [...shape]);
+  return ndarray(data, [...shape]) as unknown as NdArray;
 }

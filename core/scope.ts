@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // Lifetimes: a scope frees what a computation made, except what it returns; and `memory()`, which counts.
 // Knows nothing of values and gradients; of tapes only whether one is recording.
 //
