@@ -123,6 +123,11 @@ describe.each(["js", "wasm"] as const)("on %s", (device) => {
     expect(g).toBeCloseTo(numeric, 8);
   });
 
+  test("a tie that the k largest leave out does not count", () => {
+    expect(sparseSoftmaxLoss(f64([[1, 1, 0]]), [0], { k: 1 }).item()).toBe(0);
+    expect(sparseSoftmaxLoss(f64([[1, 1, 0]]), [2], { k: 1 }).item()).toBe(1);
+  });
+
   test("other axes and further leading axes", () => {
     const x = f64(rows);
     const byColumns = crossEntropy(x.transpose(), labels, { axis: 0 }).item() as number;

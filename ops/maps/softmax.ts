@@ -4,6 +4,7 @@ import type { FloatDType } from "../../core/dtype.ts";
 import type { Op } from "../../core/op.ts";
 import {
   add,
+  and,
   argmax,
   constantOf,
   count,
@@ -40,7 +41,8 @@ export function logSumExpCentred(
   kept?: RowMask,
 ): { readonly e: Row; readonly total: Scalar; readonly lse: Scalar } {
   const e = kept ? select(kept, exp(z), 0) : exp(z);
-  const top = greaterEqual(z, 0);
+  const largest = greaterEqual(z, 0);
+  const top = kept ? and(kept, largest) : largest;
   // Ties beyond the first count first: 1 + tiny − 1 would lose the tiny.
   const others = add(sum(select(not(top), e, 0)), sub(count(top), 1)) as Scalar;
   // One sum serves both: the largest term is 1.
