@@ -1,10 +1,11 @@
-/// <reference lib="esnext.disposable" preserve="true" />
 // Lifetimes: a scope frees what a computation made, except what it returns; and `memory()`, which counts.
 // Knows nothing of values and gradients; of tapes only whether one is recording.
 //
 // Every tensor with memory has one owner: the scope that will free it, or a `Keeper`, whose memory goes when the
 // garbage collector finds it unreachable. Handing a tensor over is changing its owner; a scope that ends frees
 // the tensors of its list that it still owns.
+
+/// <reference lib="esnext.disposable" preserve="true" />
 
 import type { Storage } from "./backends/backend.ts";
 import { backendsInUse } from "./device.ts";
