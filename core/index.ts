@@ -40,7 +40,8 @@ export {
   split as splitKey,
   uniform,
 } from "./random.ts";
-export { type RowMap, rowLoss, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
+export { rowLoss } from "./rowloss.ts";
+export { type RowMap, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
 export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";
 export { grad, stopGradient, Tape, tape, valueAndGrad, vjp } from "./tape.ts";

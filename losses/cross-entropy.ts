@@ -18,7 +18,7 @@ import {
   sub,
   sum,
 } from "../core/row/expr.ts";
-import { type IgnoreOption, type Loss, type LossOptions, rowLoss, type Target } from "../core/rowop.ts";
+import { type IgnoreOption, type Loss, type LossOptions, rowLoss, type Target } from "../core/rowloss.ts";
 import type { Shape } from "../core/shape.ts";
 import { Tensor } from "../core/tensor.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";

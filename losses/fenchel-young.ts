@@ -22,15 +22,8 @@ import {
   sum,
   type Value,
 } from "../core/row/expr.ts";
-import {
-  type IgnoreOption,
-  type Loss,
-  type LossOptions,
-  type Params,
-  rowLoss,
-  type ScalarLike,
-  type Target,
-} from "../core/rowop.ts";
+import { type IgnoreOption, type Loss, type LossOptions, rowLoss, type Target } from "../core/rowloss.ts";
+import type { Params, ScalarLike } from "../core/rowop.ts";
 import type { Shape } from "../core/shape.ts";
 import { Tensor } from "../core/tensor.ts";
 import { expm1Ratio, log, posPow } from "../core/words.ts";

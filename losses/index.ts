@@ -6,8 +6,9 @@ import { entmax15Loss, entmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
 import { logSphericalCe, taylorCe } from "./polynomial.ts";
 import { sparseSoftmaxLoss } from "./truncated.ts";
 
-export type { Labels, Loss, LossOptions, Reduction, Target } from "../core/rowop.ts";
-export { rowLoss } from "../core/rowop.ts";
+export type { Loss, LossOptions, Reduction, Target } from "../core/rowloss.ts";
+export { rowLoss } from "../core/rowloss.ts";
+export type { Labels } from "../core/rowop.ts";
 export * from "./cross-entropy.ts";
 export * from "./fenchel-young.ts";
 export * from "./polynomial.ts";

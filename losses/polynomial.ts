@@ -1,7 +1,8 @@
 // Negative log-likelihoods of the polynomial normalisers: Taylor softmax and spherical softmax.
 
 import { add, div, equal, mul, oneHot, pick, type Scalar, select, sqrt, sub, sum } from "../core/row/expr.ts";
-import { type IgnoreOption, type Loss, rowLoss, type ScalarLike } from "../core/rowop.ts";
+import { type IgnoreOption, type Loss, rowLoss } from "../core/rowloss.ts";
+import type { ScalarLike } from "../core/rowop.ts";
 import { log } from "../core/words.ts";
 import { scaled, taylorOrder, taylorPolynomial } from "../ops/maps/polynomial.ts";
 

@@ -1,7 +1,8 @@
 // Losses of truncated softmaxes.
 
 import { add, max, pick, type Scalar, stop, sub } from "../core/row/expr.ts";
-import { type IgnoreOption, type Loss, rowLoss, type ScalarLike } from "../core/rowop.ts";
+import { type IgnoreOption, type Loss, rowLoss } from "../core/rowloss.ts";
+import type { ScalarLike } from "../core/rowop.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
 import { topK } from "../ops/maps/truncated.ts";
 

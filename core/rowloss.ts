@@ -1,0 +1,170 @@
+// Losses of rows: a formula per row against class indices or distributions, ignored rows, and how the rows become one number.
+// Laying out and running is `rowop.ts`. Knows no loss in particular.
+
+import { full } from "./create.ts";
+import type { FloatDType } from "./dtype.ts";
+import { ArgumentError, showValue } from "./errors.ts";
+import type { HandWrittenGradient } from "./formula.ts";
+import { checkFloat, describe, type Op } from "./op.ts";
+import { div, equal, greater, n, type Row, type Scalar, select, sum, type Value } from "./row/expr.ts";
+import {
+  type AxisOption,
+  type Card,
+  cardOf,
+  IGNORED,
+  type Inputs,
+  type Labels,
+  lastAxis,
+  NOTHING,
+  named,
+  type OptionsArgument,
+  type Params,
+  RowOp,
+  scores,
+} from "./rowop.ts";
+import { type Checked, type HasRows, type Shape, sameShape } from "./shape.ts";
+import { stopGradient } from "./tape.ts";
+import { Tensor } from "./tensor.ts";
+import { reshape, transpose } from "./views.ts";
+
+/** How the losses of the rows become one number. */
+export type Reduction = "mean" | "sum" | "none";
+
+/** Options that every loss takes. */
+export interface LossOptions extends AxisOption {
+  /** "mean" (default) over the rows that count, by their weights; "sum"; or "none": one loss per row. No row counts: 0. */
+  readonly reduction?: Reduction;
+}
+
+/** What a loss compares scores with: a class index per row, or a distribution over the classes. */
+export type Target<D extends FloatDType> = Labels | Tensor<Shape, D>;
+
+/** A loss of scores against targets: one number, or with `reduction: "none"` one per row. */
+export type Loss<O extends object = object, T extends "labels" | "distribution" | "either" = "labels"> = (<
+  S extends Shape,
+  D extends FloatDType,
+>(
+  x: Checked<Tensor<S, D>, HasRows<S>>,
+  target: T extends "labels"
+    ? Labels
+    : T extends "distribution"
+      ? Tensor<Shape, NoInfer<D>>
+      : Target<NoInfer<D>>,
+  ...rest: OptionsArgument<O & LossOptions>
+) => Tensor<Shape, D>) &
+  Op;
+
+interface RowLossOptions<A extends "labels" | "distribution", P extends Params> extends Card {
+  /** Class indices (with rows to ignore), or one distribution per row. */
+  readonly against: A;
+  readonly params?: P;
+  /** The loss of a row; with the weight that the row has in a mean (1 by default), and perhaps a shorter gradient by hand. */
+  readonly program: (
+    inputs: Inputs<P> & { readonly target: A extends "labels" ? Scalar : Row },
+  ) =>
+    | Scalar
+    | { readonly loss: Scalar; readonly weight?: Scalar | number; readonly vjp?: HandWrittenGradient };
+}
+
+/** What every loss against class indices takes. */
+export interface IgnoreOption {
+  /** The class index that marks rows to leave out: no loss, no gradient, not counted; −100 by default. */
+  readonly ignoreIndex?: number;
+}
+
+const fold = (name: string, program: (inputs: { x: Row; w: Row }) => Scalar, params: Params = {}): RowOp =>
+  new RowOp(name, {
+    gives: "scalar",
+    params,
+    nanRows: false,
+    program: (inputs) => ({ results: [program(inputs)] }),
+  });
+
+const sumOfRows: RowOp = /* @__PURE__ */ fold("sum", ({ x }) => sum(x));
+const meanOfRows: RowOp = /* @__PURE__ */ fold("mean", ({ x }) => div(sum(x), n));
+/** The mean over the rows that count; when none does it is 0. */
+const weightedMean: RowOp = /* @__PURE__ */ fold(
+  "weightedMean",
+  ({ x, w }) => {
+    const total = sum(w);
+    return select(greater(total, 0), div(sum(x), total), 0) as Scalar;
+  },
+  { w: { is: "row" } },
+);
+
+/** One number from the losses of all rows. */
+function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean" | "sum"): Tensor {
+  if (loss.size === 0) return full([], 0, { dtype: loss.dtype, device: loss.device });
+  const flat = (t: Tensor): Tensor => (t.rank === 1 ? t : reshape(t, [t.size]));
+  if (reduction === "sum") return sumOfRows.call(flat(loss), NOTHING)[0]!;
+  if (weight === undefined) return meanOfRows.call(flat(loss), NOTHING)[0]!;
+  return weightedMean.call(flat(loss), { w: flat(weight) })[0]!;
+}
+
+/**
+ * Declares a loss of rows from its formula. The function takes the scores, the target, and options: its own, `reduction`, `axis`,
+ * and against labels `ignoreIndex`.
+ */
+export function rowLoss<
+  const A extends "labels" | "distribution",
+  const P extends Params = object & Params,
+  F extends (...args: never[]) => unknown = Loss,
+>(name: string, options: RowLossOptions<A, P>): F & Op {
+  const labels = options.against === "labels";
+  const op = new RowOp(name, {
+    gives: "scalar",
+    params: {
+      ...(labels ? { target: { is: "label" } } : { target: { is: "row", exact: true } }),
+      ...options.params,
+      ...(labels ? { ignoreIndex: { is: "scalar", default: IGNORED, integer: true } } : {}),
+    },
+    nanRows: true,
+    program: (inputs: { readonly target: Scalar; readonly ignoreIndex: Scalar }) => {
+      const made = options.program(inputs as never);
+      const { loss, weight = 1, vjp } = typeof made === "object" && "loss" in made ? made : { loss: made };
+      if (!labels) return { results: [loss], ...(vjp ? { vjp } : {}) };
+      // Rows that do not count: whatever their scores hold, nothing comes out and nothing goes back.
+      const counted = (value: Value | number): Value =>
+        select(equal(inputs.target, inputs.ignoreIndex), 0, value);
+      return {
+        results: [counted(loss), counted(weight)],
+        ...(vjp ? { vjp: ([g, ...more]: readonly Value[]) => vjp([counted(g!), ...more]) } : {}),
+      };
+    },
+  });
+  const positional = ["target"];
+  const known = [
+    "axis",
+    "reduction",
+    ...op.params.map(([key]) => key).filter((key) => !positional.includes(key)),
+  ];
+  const fn = (x: Tensor, ...rest: readonly unknown[]): Tensor => {
+    const given = named(name, positional, rest, known);
+    const axis = scores(name, x, given.axis);
+    checkFloat(name, x);
+    const { reduction = "mean" } = given;
+    if (reduction !== "mean" && reduction !== "sum" && reduction !== "none") {
+      throw new ArgumentError(name, `reduction is ${showValue(reduction)}`, 'give "mean", "sum" or "none"');
+    }
+    let moved: Tensor = x;
+    let arguments_ = given;
+    if (axis !== x.rank - 1) {
+      const { there } = lastAxis(axis, x.rank);
+      moved = transpose(x, there);
+      arguments_ = { ...given };
+      for (const [key, param] of op.params) {
+        const v = given[key];
+        if (param.is === "row" && v instanceof Tensor && sameShape(v.shape, x.shape))
+          (arguments_ as { [name: string]: unknown })[key] = transpose(v, there);
+      }
+    }
+    const [loss, weight] = op.call(moved, arguments_) as [Tensor, Tensor | undefined];
+    if (reduction === "none") return loss;
+    // Without class weights the divisor is a count. Neither it nor the losses of the rows are ever seen.
+    const fixed = weight && !op.params.some(([key, { is }]) => is === "classes" && given[key] !== undefined);
+    const divisor = fixed ? stopGradient(weight) : weight;
+    for (const t of [loss, weight, divisor]) if (t) t.hidden = true;
+    return reduceLosses(loss, divisor, reduction);
+  };
+  return describe(fn as unknown as F, cardOf(name, "loss", options, op));
+}
