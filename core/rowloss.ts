@@ -9,12 +9,12 @@ import { checkFloat, describe, type Op } from "./op.ts";
 import { div, equal, greater, n, type Row, type Scalar, select, sum, type Value } from "./row/expr.ts";
 import {
   type AxisOption,
+  axisLast,
   type Card,
   cardOf,
   IGNORED,
   type Inputs,
   type Labels,
-  lastAxis,
   NOTHING,
   named,
   type OptionsArgument,
@@ -22,10 +22,10 @@ import {
   RowOp,
   scores,
 } from "./rowop.ts";
-import { type Checked, type HasRows, type Shape, sameShape } from "./shape.ts";
+import type { Checked, HasRows, Shape } from "./shape.ts";
 import { stopGradient } from "./tape.ts";
-import { Tensor } from "./tensor.ts";
-import { reshape, transpose } from "./views.ts";
+import type { Tensor } from "./tensor.ts";
+import { reshape } from "./views.ts";
 
 /** How the losses of the rows become one number. */
 export type Reduction = "mean" | "sum" | "none";
@@ -146,19 +146,8 @@ export function rowLoss<
     if (reduction !== "mean" && reduction !== "sum" && reduction !== "none") {
       throw new ArgumentError(name, `reduction is ${showValue(reduction)}`, 'give "mean", "sum" or "none"');
     }
-    let moved: Tensor = x;
-    let arguments_ = given;
-    if (axis !== x.rank - 1) {
-      const { there } = lastAxis(axis, x.rank);
-      moved = transpose(x, there);
-      arguments_ = { ...given };
-      for (const [key, param] of op.params) {
-        const v = given[key];
-        if (param.is === "row" && v instanceof Tensor && sameShape(v.shape, x.shape))
-          (arguments_ as { [name: string]: unknown })[key] = transpose(v, there);
-      }
-    }
-    const [loss, weight] = op.call(moved, arguments_) as [Tensor, Tensor | undefined];
+    const last = axis === x.rank - 1 ? { x, given } : axisLast(op, x, axis, given);
+    const [loss, weight] = op.call(last.x, last.given) as [Tensor, Tensor | undefined];
     if (reduction === "none") return loss;
     // Without class weights the divisor is a count. Neither it nor the losses of the rows are ever seen.
     const fixed = weight && !op.params.some(([key, { is }]) => is === "classes" && given[key] !== undefined);

@@ -449,15 +449,27 @@ export function named(
 
 export const NOTHING: { readonly [name: string]: unknown } = /* @__PURE__ */ Object.freeze({});
 
-/** The order of axes that brings one to the end, and the order that brings it back. */
-export function lastAxis(axis: number, rank: number): { there: number[]; back: number[] } {
-  const there = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== axis);
+/** The scores with an axis brought last, and with them what has one entry for each of theirs or for each row; and the way back. */
+export function axisLast(
+  op: RowOp,
+  x: Tensor,
+  axis: number,
+  given: { readonly [name: string]: unknown },
+): { readonly x: Tensor; readonly given: { readonly [name: string]: unknown }; readonly back: number[] } {
+  const there = Array.from({ length: x.rank }, (_, i) => i).filter((i) => i !== axis);
   there.push(axis);
-  const back = new Array<number>(rank);
+  const back = new Array<number>(x.rank);
   there.forEach((from, to) => {
     back[from] = to;
   });
-  return { there, back };
+  const moved = { ...given };
+  for (const [key, param] of op.params) {
+    const v = moved[key];
+    if (!(v instanceof Tensor)) continue;
+    if (param.is === "row" ? sameShape(v.shape, x.shape) : param.is === "scalar" && v.rank === x.rank)
+      moved[key] = transpose(v, there);
+  }
+  return { x: transpose(x, there), given: moved, back };
 }
 
 /** Checks the scores of a row op. */
@@ -519,16 +531,8 @@ export function rowMap<
     const axis = scores(name, x, given.axis);
     checkFloat(name, x);
     if (axis === x.rank - 1) return op.call(x, given)[0]!;
-    const { there, back } = lastAxis(axis, x.rank);
-    const moved = { ...given };
-    for (const [key, param] of op.params) {
-      const v = moved[key];
-      if (param.is === "row" && v instanceof Tensor && sameShape(v.shape, x.shape))
-        moved[key] = transpose(v, there);
-      else if (param.is === "scalar" && v instanceof Tensor && v.rank === x.rank)
-        moved[key] = transpose(v, there);
-    }
-    return transpose(op.call(transpose(x, there), moved)[0]!, back);
+    const moved = axisLast(op, x, axis, given);
+    return transpose(op.call(moved.x, moved.given)[0]!, moved.back);
   };
   return describe(fn as unknown as F, cardOf(name, "rowMap", options, op));
 }

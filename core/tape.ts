@@ -170,11 +170,6 @@ export function trackedBits(operands: readonly (Tensor | number)[]): number {
   return bits;
 }
 
-/** Which of these a recording tape tracks. */
-export function wantedInputs(inputs: readonly Tensor[]): boolean[] {
-  return inputs.map((t) => top !== null && isTracked(t));
-}
-
 /**
  * Appends a computation to every recording tape that tracks one of its inputs. Integer and bool outputs are not tracked
  * and end the path; the outputs must be fresh tensors.

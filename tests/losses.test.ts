@@ -132,6 +132,11 @@ describe.each(["js", "wasm"] as const)("on %s", (device) => {
     const x = f64(rows);
     const byColumns = crossEntropy(x.transpose(), labels, { axis: 0 }).item() as number;
     expect(byColumns).toBeCloseTo(crossEntropy(x, labels).item() as number, 12);
+    const alphas = f64([[1.2], [1.5], [1.8]]);
+    expect(entmaxLoss(x.transpose(), labels, { axis: 0, alpha: alphas.transpose() }).item()).toBeCloseTo(
+      entmaxLoss(x, labels, { alpha: alphas }).item() as number,
+      12,
+    );
     const three = tensor([rows, rows], { dtype: "f64" });
     const t = tensor([labels, labels], { dtype: "i32" });
     expect(crossEntropy(three, t, { reduction: "none" }).shape).toEqual([2, 3]);

@@ -2,7 +2,7 @@
 // Building an expression simplifies it and shares equal parts; nothing is computed here. What these words mean numerically
 // is read off `backends/js/rows.ts`; their derivatives stand in `differentiate.ts`; words that mean more stand in `words.ts`.
 
-import { ArgumentError, DomainError, showValue } from "../errors.ts";
+import { ArgumentError, showValue } from "../errors.ts";
 
 /** A row has one entry per class; a scalar is one number per row. */
 export type Kind = "row" | "scalar";
@@ -744,10 +744,4 @@ export function dependsOn(e: Expr, target: Expr): boolean {
     return reads(x).some(go);
   };
   return go(e);
-}
-
-/** Refuses an order that a ratio or a power series does not have. */
-export function checkOrder(place: string, k: number): void {
-  if (!Number.isInteger(k) || k < 0)
-    throw new DomainError(place, `the order ${k} is not a natural number`, "give 0, 1, 2, …");
 }
