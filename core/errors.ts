@@ -53,12 +53,22 @@ export class ArgumentError extends TypeError {
   }
 }
 
-/** A device that is missing, lost, out of memory, or not the one that the other tensors live on. */
+/** A device that is missing, or not the one that the other tensors live on, or that cannot do what is asked. */
 export class DeviceError extends Error {
-  override readonly name = "DeviceError";
+  override readonly name: string = "DeviceError";
   constructor(place: string, finding: string, wayOut: string) {
     super(sentence(place, finding, wayOut));
   }
+}
+
+/** The GPU went away: unplugged, reset by its driver, or destroyed. What lived on it is gone. */
+export class DeviceLostError extends DeviceError {
+  override readonly name = "DeviceLostError";
+}
+
+/** The device has no memory left for what was asked of it. */
+export class OutOfMemoryError extends DeviceError {
+  override readonly name = "OutOfMemoryError";
 }
 
 /** A tensor that is used after its scope has freed it. */

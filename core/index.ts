@@ -20,10 +20,12 @@ export type { ArrayOf, DType, FloatDType, TypedArray } from "./dtype.ts";
 export {
   ArgumentError,
   DeviceError,
+  DeviceLostError,
   DomainError,
   DTypeError,
   GradientError,
   LifetimeError,
+  OutOfMemoryError,
   ShapeError,
 } from "./errors.ts";
 export { type MapOptions, map } from "./map.ts";

@@ -243,7 +243,7 @@ export function revive(t: Tensor): Storage {
     const finding = `its result of shape ${showShape(t.shape)} is used after the scope that made it has freed it`;
     throw new LifetimeError(t.origin, finding, "return it from the scope, or keep() it");
   }
-  const storage = t.backend.allocate(t.size * dtypes[t.dtype].width);
+  const storage = t.backend.allocate(t.dtype, t.size);
   t.backend.write(storage, t.host);
   t.held = storage;
   adopt(t);

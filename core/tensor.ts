@@ -231,7 +231,7 @@ export function newTensor<D extends DType, S extends Shape = Shape>(
     size,
     null,
     0,
-    backend.allocate(size * dtypes[dtype].width),
+    backend.allocate(dtype, size),
     origin,
   );
   adopt(t);
@@ -296,7 +296,7 @@ export function copyOf<S extends Shape, D extends DType>(t: Tensor<S, D>): Tenso
 /** The elements as one run of memory, and where it starts; the caller releases the storage. */
 function gathered(t: Tensor): [Storage, number] {
   if (t.steps === null) return [t.storage.retain(), t.offset];
-  const run = t.backend.allocate(t.size * dtypes[t.dtype].width);
+  const run = t.backend.allocate(t.dtype, t.size);
   t.backend.copy(t, run, t.dtype);
   return [run, 0];
 }

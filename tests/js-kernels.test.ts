@@ -9,10 +9,10 @@ import { DeviceError } from "../core/errors.ts";
 const backend = createJsBackend();
 
 function put(dtype: DType, values: readonly number[]): Storage {
-  const { array: Kind, width } = dtypes[dtype];
+  const { array: Kind } = dtypes[dtype];
   const data = new Kind(values.length);
   data.set(values);
-  const storage = backend.allocate(values.length * width);
+  const storage = backend.allocate(dtype, values.length);
   backend.write(storage, data);
   return storage;
 }
@@ -102,7 +102,7 @@ test("sumMiddle folds the middle axis, and loses no small terms beside large one
   const infinite = space("f64", 1);
   backend.run(kernels.sumMiddle, "f64", put("f64", [1, Number.POSITIVE_INFINITY, 2]), infinite, 1, 3, 1);
   expect(get(infinite, "f64", 1)).toEqual([Number.POSITIVE_INFINITY]);
-  const many = backend.allocate(2 ** 24 * 4);
+  const many = backend.allocate("f32", 2 ** 24);
   backend.fill(many, "f32", 2 ** 24, 0.1);
   const sum = space("f32", 1);
   backend.run(kernels.sumMiddle, "f32", many, sum, 1, 2 ** 24, 1);
@@ -136,12 +136,12 @@ test("random bits are the words of the stream", () => {
 
 test("memory counts what lives, remembers its peak, and refuses what cannot be had", () => {
   const own = createJsBackend();
-  const [a, b] = [own.allocate(100), own.allocate(50)];
+  const [a, b] = [own.allocate("bool", 100), own.allocate("bool", 50)];
   a.retain().release();
   expect(own.memory()).toEqual({ bytes: 150, pool: 0, peak: 150 });
   a.release();
   expect(own.memory()).toEqual({ bytes: 50, pool: 0, peak: 150 });
   b.release();
-  expect(() => own.allocate(2 ** 53)).toThrow(DeviceError);
+  expect(() => own.allocate("bool", 2 ** 53)).toThrow(DeviceError);
   expect(own.memory().bytes).toBe(0);
 });

@@ -87,9 +87,12 @@ export interface Backend {
   readonly name: DeviceName;
   /** The float types this device computes in. */
   readonly floats: readonly FloatDType[];
+  /** Why the device works no more, if it does not: a GPU may be lost. */
+  readonly failure?: Error | undefined;
 
-  // Memory. `allocate` gives storage with one reference and undefined contents; throws DeviceError when there is no more.
-  allocate(bytes: number): Storage;
+  // Memory. `allocate` gives storage for so many elements, with one reference and undefined contents; how many bytes an element
+  // takes is the device's affair. Throws DeviceError when there is no more.
+  allocate(dtype: DType, size: number): Storage;
   /** Called by `Storage.release` alone. */
   free(storage: Storage): void;
   memory(): MemoryUse;

@@ -4,7 +4,7 @@ import type { Backend, MatrixOperand, Storage, View } from "../../core/backends/
 import { createJsBackend } from "../../core/backends/js/index.ts";
 import * as kernels from "../../core/backends/kernels.ts";
 import { createWasmBackend } from "../../core/backends/wasm/index.ts";
-import { type DType, dtypes, type FloatDType, type TypedArray } from "../../core/dtype.ts";
+import { type DType, dtypeOf, dtypes, type FloatDType, type TypedArray } from "../../core/dtype.ts";
 import { add, type Expr, greater, mul, rowInput, scalarInput, select } from "../../core/row/expr.ts";
 import { Kernel, type Program } from "../../core/row/program.ts";
 
@@ -34,7 +34,7 @@ function values(dtype: DType, size: number, seed = 1): TypedArray {
 }
 
 function put(backend: Backend, data: TypedArray): Storage {
-  const storage = backend.allocate(data.byteLength);
+  const storage = backend.allocate(dtypeOf("upload", data), data.length);
   backend.write(storage, data);
   return storage;
 }
@@ -42,7 +42,7 @@ function put(backend: Backend, data: TypedArray): Storage {
 /** Storage whose last 32 bytes, past `size` elements, must stay as they are. */
 function guarded(backend: Backend, dtype: DType, size: number): { storage: Storage; read: () => TypedArray } {
   const { width } = dtypes[dtype];
-  const storage = backend.allocate(size * width + 32);
+  const storage = backend.allocate("bool", size * width + 32);
   backend.write(storage, new Uint8Array(size * width + 32).fill(0xa5));
   const read = (): TypedArray => {
     expect(backend.readSync(storage, "bool", size * width, 32), "bytes past the end").toEqual(
@@ -201,7 +201,7 @@ test("copies follow any strides and convert between all types", () => {
         const v = view(source, from, shape, strides, safe);
         const { storage, read } = guarded(wasm, to, v.size);
         wasm.copy(v, storage, to);
-        const expected = js.allocate(v.size * 8);
+        const expected = js.allocate("f64", v.size);
         js.copy(view(reference, from, shape, strides, safe), expected, to);
         expect(read(), `${from} to ${to}, [${shape}] by [${strides}]`).toEqual(
           js.readSync(expected, to, 0, v.size),
@@ -348,8 +348,8 @@ test("sums of an axis agree with compensated ones", () => {
 test("2^24 times 0.1 is right to six digits, along rows and down columns", () => {
   const size = 2 ** 24;
   const backend = createWasmBackend();
-  const x = backend.allocate(4 * size);
-  const out = backend.allocate(16);
+  const x = backend.allocate("f32", size);
+  const out = backend.allocate("f32", 4);
   backend.fill(x, "f32", size, 0.1);
   const exact = size * Math.fround(0.1);
   backend.run(kernels.sumMiddle, "f32", x, out, 1, size, 1);

@@ -81,9 +81,9 @@ test("blocks never overlap, whatever the order of requests", () => {
 
 test("growing keeps contents and refreshes the views", () => {
   const backend = createWasmBackend();
-  const small = backend.allocate(64);
+  const small = backend.allocate("bool", 64);
   backend.write(small, new Float32Array([1, 2, 3]));
-  const large = backend.allocate(64 * 2 ** 20);
+  const large = backend.allocate("bool", 64 * 2 ** 20);
   backend.write(large, new Float32Array(16 * 2 ** 20).fill(2));
   expect([...backend.readSync(small, "f32", 0, 3)]).toEqual([1, 2, 3]);
   expect(backend.readSync(large, "f32", 16 * 2 ** 20 - 1, 1)[0]).toBe(2);
@@ -96,14 +96,15 @@ test("growing keeps contents and refreshes the views", () => {
 
 test("more than the address space holds is refused by name, and nothing is lost", () => {
   const backend = createWasmBackend();
-  for (const bytes of [2 ** 32, 2 ** 40, 2 ** 53]) expect(() => backend.allocate(bytes)).toThrow(DeviceError);
+  for (const bytes of [2 ** 32, 2 ** 40, 2 ** 53])
+    expect(() => backend.allocate("bool", bytes)).toThrow(DeviceError);
   expect(backend.memory().bytes).toBe(0);
-  backend.allocate(1024);
+  backend.allocate("bool", 1024);
 });
 
 test("reading gives a copy", async () => {
   const backend = createWasmBackend();
-  const storage = backend.allocate(16);
+  const storage = backend.allocate("bool", 16);
   backend.write(storage, new Int32Array([4, 5, 6, 7]));
   const read = backend.readSync(storage, "i32", 1, 2);
   backend.fill(storage, "i32", 4, 0);

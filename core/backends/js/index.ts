@@ -35,7 +35,8 @@ export function createJsBackend(): Backend {
     name: "js",
     floats: ["f32", "f64"],
 
-    allocate(wanted: number): Storage {
+    allocate(dtype: DType, size: number): Storage {
+      const wanted = size * dtypes[dtype].width;
       let buffer: ArrayBuffer;
       try {
         // Whole elements of every type fit.

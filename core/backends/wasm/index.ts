@@ -154,7 +154,8 @@ export function createWasmBackend(): Backend {
     name: "wasm",
     floats: ["f32", "f64"],
 
-    allocate(wanted: number): Storage {
+    allocate(dtype: DType, size: number): Storage {
+      const wanted = size * dtypes[dtype].width;
       const address = heap.allocate(wanted);
       bytes += wanted;
       if (bytes > peak) peak = bytes;
