@@ -6,6 +6,7 @@ import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DeviceError, DTypeError, showValue } from "./errors.ts";
 import type { Formula } from "./formula.ts";
 import { Expr } from "./row/expr.ts";
+import type { Params } from "./rowop.ts";
 import { contiguous, isContiguous, Tensor } from "./tensor.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -38,6 +39,8 @@ export interface OpInfo {
   readonly laws: readonly string[];
   readonly examples: readonly Example[];
   readonly domain?: { readonly [argument: string]: Domain };
+  /** The arguments of a row op besides its scores: defaults, bounds, and what may be left out. */
+  readonly params?: Params;
   /** False where the derivative is zero wherever it exists. */
   readonly smooth?: boolean;
   /** The row formula, for printing and for other readings; absent where an op is not one formula. */

@@ -414,6 +414,7 @@ export const cardOf = (
   laws: o.laws ?? [],
   examples: o.examples,
   ...(o.domain ? { domain: o.domain } : {}),
+  params: Object.fromEntries(op.params),
   ...(o.smooth === undefined ? {} : { smooth: o.smooth }),
   formula: () =>
     op.formula(

@@ -176,6 +176,7 @@ export const weightedCrossEntropy: Loss<{ readonly weights: Tensor }> = /* @__PU
   ofLabels,
   {
     name: "weightedCrossEntropy",
+    params: { target: { is: "label" }, weights: { is: "classes" } },
     domain: { x: { min: -3, max: 3 }, weights: { min: 0.5, max: 2 } },
     doc: "Cross-entropy with a weight for each class.",
     examples: [
@@ -208,6 +209,7 @@ export const labelSmoothingCe: Loss<{ readonly epsilon: number }> = /* @__PURE__
   ofLabels,
   {
     name: "labelSmoothingCe",
+    params: { target: { is: "label" }, epsilon: { is: "scalar", min: 0, max: 1 } },
     domain: { x: { min: -3, max: 3 } },
     doc: "Cross-entropy against a target mixed with the uniform distribution.",
     source: "Szegedy et al. 2016, eq. 7",
