@@ -1,9 +1,96 @@
-// How the suite runs. The package's own name resolves to the source tree, so that examples are tested as
-// they stand and nothing under dist/ is read by accident.
+// How the suite runs: everything in Node; what knows no Node again in a Chromium page, once cross-origin isolated and once
+// not. The package's own name resolves to the source tree, so that examples are tested as they stand and nothing under dist/
+// is read by accident.
 import { fileURLToPath } from "node:url";
-import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig } from "vitest/config";
+import type { Reporter, TestModule } from "vitest/node";
+import { chromiumArguments, findChromium, findSwiftShader } from "./tests/system.ts";
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const ci = Boolean(process.env.CI);
+
+/** Shapes for each op that WebGPU is held against the CPU with. */
+const shapes = { node: 20, page: 6 };
+
+/** Where WebGPU in Node finds a driver, unless the environment says. */
+const driver = process.env.VK_ICD_FILENAMES ?? findSwiftShader();
+
+const node: TestProjectInlineConfiguration = {
+  extends: true,
+  test: {
+    name: "node",
+    include: ["tests/**/*.test.ts"],
+    exclude: ["tests/browser/**"],
+    // Worker threads would have a copy of the environment, which the Vulkan loader does not see.
+    pool: "forks",
+    env: driver === undefined ? {} : { VK_ICD_FILENAMES: driver },
+    provide: { place: { ci, page: false, shapes: shapes.node, isolated: false } },
+    sequence: { groupOrder: 0 },
+  },
+};
+
+const isolation = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+const page = (
+  name: string,
+  executablePath: string,
+  isolated: boolean,
+  groupOrder: number,
+): TestProjectInlineConfiguration => ({
+  extends: true,
+  server: { headers: isolated ? isolation : {} },
+  optimizeDeps: { include: ["fast-check", "ndarray"] },
+  test: {
+    name,
+    include: [
+      "tests/suite/**/*.test.ts",
+      "tests/devices/**/*.test.ts",
+      "tests/golden/**/*.test.ts",
+      "tests/browser/**/*.test.ts",
+    ],
+    provide: { place: { ci, page: true, shapes: shapes.page, isolated } },
+    sequence: { groupOrder },
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({ launchOptions: { executablePath, args: [...chromiumArguments] } }),
+      instances: [{ browser: "chromium" }],
+    },
+  },
+});
+
+const chromium = findChromium();
+const pages =
+  chromium === undefined ? [] : [page("chromium", chromium, false, 1), page("isolated", chromium, true, 2)];
+
+/** Says at the end, where nobody overlooks it, what was not run and why. */
+const notRun: Reporter = {
+  onTestRunEnd(modules: readonly TestModule[]) {
+    const reasons = new Set<string>();
+    if (chromium === undefined) reasons.add("every test in a browser, because no Chromium is found");
+    for (const module of modules) {
+      for (const test of module.children.allTests("skipped")) {
+        const result = test.result();
+        if (result.state === "skipped" && result.note) reasons.add(`${module.project.name}: ${result.note}`);
+      }
+    }
+    if (reasons.size === 0) return;
+    const lines = [...reasons].map((reason) => `  - ${reason}`);
+    console.error(
+      `\n${"!".repeat(100)}\nNOT RUN:\n${lines.join("\n")}\n\`npm run setup\` brings what is missing.\n${"!".repeat(100)}\n`,
+    );
+  },
+};
+
+if (ci && chromium === undefined)
+  throw new Error(
+    "tests: no Chromium is found, and in CI nothing may be left out; `npm run setup` brings one",
+  );
 
 const config: ViteUserConfig = defineConfig({
   resolve: {
@@ -14,9 +101,13 @@ const config: ViteUserConfig = defineConfig({
     ],
   },
   test: {
-    include: ["tests/**/*.test.ts"],
     testTimeout: 30_000, // laws over whole op lists, on two cores, with coverage
-    reporters: process.env.CI ? ["default", ["json", { outputFile: "coverage/results.json" }]] : ["default"],
+    projects: [node, ...pages],
+    reporters: [
+      "default",
+      notRun,
+      ...(ci ? [["json", { outputFile: "coverage/results.json" }] satisfies [string, object]] : []),
+    ],
     coverage: {
       provider: "v8",
       include: ["core/**/*.ts", "ops/**/*.ts", "nn/**/*.ts", "losses/**/*.ts", "optim/**/*.ts"],

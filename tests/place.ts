@@ -1,0 +1,30 @@
+// Where the tests run: in Node or in a page, as their project says, and whether WebGPU is there. Knows no tests.
+
+import { inject } from "vitest";
+import { useDevice } from "../core/device.ts";
+
+/** What a project of the suite says of itself. */
+export interface Place {
+  /** Whether nothing may be left out. */
+  readonly ci: boolean;
+  readonly page: boolean;
+  /** Whether the page is cross-origin isolated. */
+  readonly isolated: boolean;
+  /** Shapes for each op that WebGPU is held against the CPU with. */
+  readonly shapes: number;
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    place: Place;
+  }
+}
+
+export const place: Place = inject("place");
+
+/** Why there is no WebGPU here; undefined where there is, and then it is open. */
+export const withoutGpu: string | undefined = await useDevice("webgpu").then(
+  () => undefined,
+  (error: Error) => error.message,
+);
+await useDevice("wasm");
