@@ -188,6 +188,7 @@ const fitted: {
   ) => Template;
 } = {
   matmul: ({ rows, n }, x) => [x([rows, n]), x([n, rows + 1])],
+  linear: ({ rows, n }, x) => [x([rows, n]), x([rows + 1, n]), x([rows + 1])],
   transpose: ({ rows, n }, x) => [x([rows, n])],
   concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
   pad: ({ rows, n }, x) => [
