@@ -218,6 +218,51 @@ export type Matmul<A extends Shape, B extends Shape> = A extends readonly []
               : never
           : never;
 
+/** The shape of x·Wᵀ + b: [..., In] · [Out, In] (+ [Out]) → [..., Out]. */
+export function linearShape(
+  place: string,
+  x: readonly number[],
+  weight: readonly number[],
+  bias?: readonly number[],
+): number[] {
+  const [out, features] = weight;
+  if (weight.length !== 2)
+    throw new ShapeError(place, `weight of shape ${showShape(weight)} is no matrix`, "give [Out, In]");
+  const found = x[x.length - 1];
+  if (found !== features) {
+    const finding = `rows of ${found ?? "no"} features in x of shape ${showShape(x)}, where weight ${showShape(weight)} takes ${features}`;
+    throw new ShapeError(place, finding, `give [..., ${features}], and weight as [Out, In]`);
+  }
+  if (bias !== undefined && !sameShape(bias, [out!]))
+    throw new ShapeError(
+      place,
+      `bias of shape ${showShape(bias)} beside weight ${showShape(weight)}`,
+      `give [${out}]`,
+    );
+  return [...x.slice(0, -1), out!];
+}
+
+/** The type twin of `linearShape`, but for the bias. */
+export type Linear<X extends Shape, W extends Shape> =
+  true extends Unranked<W>
+    ? Shape
+    : W extends readonly [infer Out extends Size, infer In extends Size]
+      ? Matmul<X, [In, Out]>
+      : Mismatch<"linear: weight is no matrix", W>;
+
+/** What `linearShape` asks of the bias: one value for each row of weight. */
+export type LinearBias<W extends Shape, B extends Shape> = true extends Unranked<W> | Unranked<B>
+  ? B
+  : W extends readonly [infer Out extends Size, Size]
+    ? B extends readonly [infer N extends Size]
+      ? number extends N | Out
+        ? B
+        : [N & Out] extends [never]
+          ? Mismatch<"linear: one value of bias for each row of weight", [N, Out]>
+          : B
+      : Mismatch<"linear: bias is no vector", B>
+    : B;
+
 // ---------------------------------------------------------------------------------------------------------------
 // Removing and keeping axes
 

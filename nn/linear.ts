@@ -9,8 +9,7 @@ import { type Key, split, uniform } from "../core/random.ts";
 import { scope } from "../core/scope.ts";
 import type { Checked, Matmul, Result, Shape } from "../core/shape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
-import { add } from "../ops/elementwise.ts";
-import { matmul } from "../ops/matmul.ts";
+import { linear } from "../ops/matmul.ts";
 import { type LayerRandomness, layerKey } from "./keys.ts";
 import { Module } from "./module.ts";
 
@@ -84,11 +83,11 @@ export class Linear<
         `give [..., ${this.inFeatures}]`,
       );
     }
-    const y = matmul(rows, this.weight.value.transpose() as Tensor<Shape, D>);
-    return (this.bias === null ? y : add(y, this.bias.value as Tensor<Shape, D>)) as Tensor<
-      Result<Matmul<S, [In, Out]>>,
-      D
-    >;
+    return linear(
+      rows,
+      this.weight.value as Tensor<Shape, D>,
+      this.bias?.value as Tensor<Shape, D> | undefined,
+    ) as Tensor<Result<Matmul<S, [In, Out]>>, D>;
   }
 
   protected override shown(): string {

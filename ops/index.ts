@@ -77,6 +77,7 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   reduce.all,
   // Matrix products
   products.matmul,
+  products.linear,
   // Movement
   movement.reshape,
   movement.transpose,

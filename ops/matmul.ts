@@ -1,13 +1,16 @@
-// Products of matrices, vectors and batches of matrices. The kernel is the backend's; here operands are laid out for it
+// Products of matrices, vectors and batches of matrices, and the linear map x·Wᵀ + b. The kernel is the backend's; here operands are laid out for it
 // without copies wherever memory allows, and the rule is stated. Scaling and elementwise products are `mul`.
 
-import type { MatrixOperand } from "../core/backends/backend.ts";
+import type { MatrixOperand, RowOperand } from "../core/backends/backend.ts";
 import { matmul as matmulKernel } from "../core/backends/kernels.ts";
 import type { FloatDType } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
-import { checkFloat, describe, type Op, sameBackend } from "../core/op.ts";
+import { checkFloat, describe, type Op, rowMajor, sameBackend } from "../core/op.ts";
 import {
   type Checked,
+  type Linear,
+  type LinearBias,
+  linearShape,
   type Matmul,
   matmulShape,
   type Result,
@@ -58,10 +61,17 @@ function operand(t: Tensor, batch: readonly number[]): MatrixOperand {
   return operand(contiguous(t), batch);
 }
 
+/** All rows of a batch below one another, as the kernel reads them. */
+function rowsOperand(t: Tensor): MatrixOperand {
+  if (t.rank === 2) return operand(t, []);
+  const { storage, offset } = rowMajor(t);
+  return { storage, offset, stride: t.shape.at(-1)!, transposed: false, batchOffsets: ONE };
+}
+
 /** One matrix, however many axes of size 1 stand before it. */
 const isOne = (t: Tensor): boolean => sizeOf(t.shape.slice(0, -2)) === 1;
 
-/** All rows of a batch below one another. */
+/** All rows of a batch below one another, for the tape. */
 const stacked = (t: Tensor): Tensor =>
   t.rank === 2 ? t : reshape(t, [sizeOf(t.shape.slice(0, -1)), t.shape.at(-1)!]);
 
@@ -80,16 +90,9 @@ function product(a: Tensor, b: Tensor): Tensor {
     const batch = shape.slice(0, -2);
     const joins = batch.length > 0 && isOne(b) && a.size === (out.size / n) * k && isContiguous(a);
     // A batch of matrices times one matrix is one product with all the rows.
-    if (joins) {
-      const rows: MatrixOperand = {
-        storage: a.storage,
-        offset: a.offset,
-        stride: k,
-        transposed: false,
-        batchOffsets: [0],
-      };
-      out.backend.run(matmulKernel, dtype, rows, operand(b, []), out.storage, out.size / n, k, n);
-    } else out.backend.run(matmulKernel, dtype, operand(a, batch), operand(b, batch), out.storage, m, k, n);
+    if (joins)
+      out.backend.run(matmulKernel, dtype, rowsOperand(a), operand(b, []), out.storage, out.size / n, k, n);
+    else out.backend.run(matmulKernel, dtype, operand(a, batch), operand(b, batch), out.storage, m, k, n);
   }
   record(matmulRule, [a, b], [out]);
   return out;
@@ -113,6 +116,16 @@ const matmulRule: Rule = {
   },
 };
 
+/** The float type of all operands; any other, and two that differ, are refused. */
+function sameFloat(place: string, first: Tensor, others: readonly Tensor[]): void {
+  const dtype = checkFloat(place, first);
+  for (const t of others) {
+    if (t.dtype === dtype) continue;
+    const finding = `element types ${dtype} and ${t.dtype} differ`;
+    throw new DTypeError(place, finding, `convert one: cast(x, "${dtype}")`);
+  }
+}
+
 /** The type of `matmul`. */
 export interface MatrixProduct extends Op {
   <A extends Shape, B extends Shape, D extends FloatDType>(
@@ -135,11 +148,7 @@ export const matmul: MatrixProduct = /* @__PURE__ */ describe(
     checkTensor("matmul", a);
     checkTensor("matmul", b);
     sameBackend("matmul", [a, b]);
-    const dtype = checkFloat("matmul", a);
-    if (b.dtype !== dtype) {
-      const finding = `element types ${dtype} and ${b.dtype} differ`;
-      throw new DTypeError("matmul", finding, `convert one: cast(x, "${dtype}")`);
-    }
+    sameFloat("matmul", a, [b]);
     if (a.rank >= 2 && b.rank >= 2) return product(a, b);
     const shape = matmulShape("matmul", a.shape, b.shape);
     const left = a.rank === 1 ? reshape(a, [1, a.size]) : a;
@@ -169,6 +178,93 @@ export const matmul: MatrixProduct = /* @__PURE__ */ describe(
         ],
         gives: 32,
       },
+    ],
+  },
+);
+
+/** The cotangents of x·Wᵀ + b, all in row-major order: g·W, gᵀ·x and the sum of the rows of g. */
+const linearRule: Rule = {
+  name: "linear",
+  vjp: ([g], { inputs }, [wantX, wantWeight, wantBias]) => {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor?];
+    const rows = stacked(g!);
+    return [
+      wantX ? reshape(product(rows, weight), x.shape) : undefined,
+      wantWeight ? product(transpose(rows), stacked(x)) : undefined,
+      wantBias ? sumTo(g!, bias!.shape) : undefined,
+    ];
+  },
+};
+
+/** The type of `linear`. */
+export interface LinearMap extends Op {
+  <X extends Shape, W extends Shape, D extends FloatDType, B extends Shape = Shape>(
+    x: Tensor<X, D>,
+    weight: Checked<Tensor<W, D>, Linear<X, W>>,
+    bias?: Checked<Tensor<B, D>, LinearBias<W, B>>,
+  ): Tensor<Result<Linear<X, W>>, D>;
+}
+
+/**
+ * x·Wᵀ + b for rows of `In` features, in one pass over the result: [..., In], [Out, In] and, if there is a bias, [Out] →
+ * [..., Out]. Float tensors of one element type. Throws ShapeError where sizes do not fit.
+ *
+ * @example
+ * linear(tensor([1, 2]), tensor([[3, 4], [5, 6]]), tensor([10, 20])).toArray(); // [21, 37]
+ */
+export const linear: LinearMap = /* @__PURE__ */ describe(
+  ((x: Tensor, weight: Tensor, bias?: Tensor): Tensor => {
+    const inputs = bias === undefined ? [x, weight] : [x, weight, bias];
+    for (const t of inputs) checkTensor("linear", t);
+    const backend = sameBackend("linear", inputs);
+    sameFloat("linear", x, inputs.slice(1));
+    const shape = linearShape("linear", x.shape, weight.shape, bias?.shape);
+    const dtype = x.dtype as FloatDType;
+    const out = newTensor(backend, dtype, shape, "linear");
+    const [n, k] = weight.shape as [number, number];
+    if (out.size > 0 && k > 0) {
+      const rows = rowsOperand(x);
+      const matrix = operand(weight, []);
+      const columns = { ...matrix, transposed: !matrix.transposed };
+      const row = bias && rowMajor(bias);
+      const added: RowOperand | undefined = row && { storage: row.storage, offset: row.offset, rowStride: 0 };
+      backend.run(matmulKernel, dtype, rows, columns, out.storage, out.size / n, k, n, added);
+    } else if (out.size > 0) {
+      // No features: the bias in every row.
+      if (bias) {
+        const { storage, offset } = bias;
+        const strides = [...shape.slice(1).map(() => 0), bias.strides[0]!];
+        backend.copy({ storage, dtype, shape, strides, offset, size: out.size }, out.storage, dtype);
+      } else backend.fill(out.storage, dtype, out.size, 0);
+    }
+    record(linearRule, inputs, [out]);
+    return out;
+  }) as LinearMap,
+  {
+    name: "linear",
+    kind: "structure",
+    doc: "Rows of features times the transpose of a matrix of weights, plus a row of biases.",
+    laws: [],
+    examples: [
+      {
+        args: [
+          [
+            [1, 2],
+            [0, -1],
+          ],
+          [
+            [3, 4],
+            [5, 6],
+            [7, 8],
+          ],
+          [10, 20, 30],
+        ],
+        gives: [
+          [21, 37, 53],
+          [6, 14, 22],
+        ],
+      },
+      { args: [[1, 2], [[3, 4]]], gives: [11] },
     ],
   },
 );

@@ -58,7 +58,7 @@ describe("importing one op", () => {
   const every = [...allOps, ...allLosses].map(({ info }) => info);
   const samples = every.filter(
     ({ kind, name }) =>
-      kind === "rowMap" || kind === "loss" || ["logsumexp", "relu", "sum", "matmul"].includes(name),
+      kind === "rowMap" || kind === "loss" || ["logsumexp", "relu", "sum", "matmul", "linear"].includes(name),
   );
 
   test.each(samples.map(({ name }) => name))("%s brings its sentence and no other's", async (name) => {

@@ -176,13 +176,15 @@ function badCalls(op: AnyOp): BadCall[] {
     const isX = k === 0;
     const junk: [string, unknown][] = [
       ["a string", "junk"],
-      ["undefined", undefined],
       ["null", null],
       ["a record", { shape: [2] }],
       ["a function", Math.max],
       ["an array of arrays", [[[[1]]]]],
     ];
     if (info.kind !== "map") junk.push(["a number", 3]);
+    // What an example does without may be undefined.
+    const optional = template[k] === slot && info.examples.some(({ args }) => args.length <= k);
+    if (!optional) junk.push(["undefined", undefined]);
     for (const [what, value] of junk)
       add(`${what} as ${slot.name}`, () => withSlot(template, k, () => value));
     if (info.kind === "map" && slot.stored !== "bool")
@@ -411,6 +413,16 @@ const movement: Cases = [
     "matmul of integers",
     () => ops.matmul(any(zeros([2, 2], { dtype: "i32" })), any(zeros([2, 2], { dtype: "i32" }))),
     DTypeError,
+  ],
+  [
+    "linear of rows that weights do not fit",
+    () => ops.linear(any(float()), any(zeros([4, 5], { dtype: "f64" }))),
+    ShapeError,
+  ],
+  [
+    "linear with a bias of another size",
+    () => ops.linear(any(float()), any(zeros([4, 3], { dtype: "f64" })), any(zeros([3], { dtype: "f64" }))),
+    ShapeError,
   ],
   [
     "gather at a place that is not there",

@@ -9,6 +9,9 @@ import {
   checkShape,
   contiguousStrides,
   type HasRows,
+  type Linear,
+  type LinearBias,
+  linearShape,
   type Matmul,
   type Mismatch,
   matmulShape,
@@ -73,6 +76,32 @@ function matmul<const A extends Shape, const B extends Shape, const E>(
   cases.push({
     title: `matmul [${a}] · [${b}]`,
     run: () => check(expected, () => matmulShape("matmul", atRun(a), atRun(b))),
+  });
+}
+
+function linear<const X extends Shape, const W extends Shape, const E>(
+  x: X,
+  weight: W,
+  expected: E & Exactly<E, Linear<X, W>>,
+): void {
+  cases.push({
+    title: `linear [${x}] · [${weight}]ᵀ`,
+    run: () => check(expected, () => linearShape("linear", atRun(x), atRun(weight))),
+  });
+}
+
+function bias<const W extends Shape, const B extends Shape, const E>(
+  weight: W,
+  b: B,
+  expected: E & Exactly<E, LinearBias<W, B>>,
+): void {
+  cases.push({
+    title: `bias [${b}] beside weight [${weight}]`,
+    run: () =>
+      check(expected, () => {
+        linearShape("linear", atRun(weight).slice(-1), atRun(weight), atRun(b));
+        return atRun(b);
+      }),
   });
 }
 
@@ -162,6 +191,22 @@ matmul(["batch", 784], [784, 10], ["batch", 10]);
 matmul([2, run], [7, 4], [2, 4]);
 matmul([run, 3], [3, run], [run, run]);
 matmul(unknown, [3, 4], unknown);
+
+linear([4, 3], [2, 3], [4, 2]);
+linear([3], [2, 3], [2]);
+linear([5, 4, 3], [2, 3], [5, 4, 2]);
+linear(["batch", 784], [10, 784], ["batch", 10]);
+linear([run, 3], [run, 3], [run, run]);
+linear([4, 3], [2, 5], inner);
+linear([], [2, 3], scalar);
+linear([4, 3], [3], "linear: weight is no matrix");
+linear(unknown, [2, 3], unknown);
+linear([4, 3], unknown, unknown);
+bias([2, 3], [2], [2]);
+bias([7, 3], [run], [run]);
+bias([run, 3], [7], [7]);
+bias([2, 3], [3], "linear: one value of bias for each row of weight");
+bias([2, 3], [1, 2], "linear: bias is no vector");
 
 reduce([2, 3, 4], undefined, false, []);
 reduce([2, 3, 4], undefined, true, [1, 1, 1]);

@@ -14,7 +14,7 @@ import type { Tensor } from "../core/tensor.ts";
 import { Linear, Sequential } from "../nn/index.ts";
 import { add, mul, relu } from "../ops/elementwise.ts";
 import { logsumexp, softmax, sparsemax } from "../ops/maps/index.ts";
-import { matmul } from "../ops/matmul.ts";
+import { linear, matmul } from "../ops/matmul.ts";
 import { reshape } from "../ops/movement.ts";
 import { argmax, max, mean, sum } from "../ops/reduce.ts";
 
@@ -31,6 +31,9 @@ describe("sizes that agree pass, and the result has the sizes of the rule", () =
     expectTypeOf(matmul(zeros([3]), zeros([3]))).toEqualTypeOf<Tensor<[], "f32">>();
     expectTypeOf(matmul(x.transpose(), x)).toEqualTypeOf<Tensor<[3, 3], "f32">>();
     expectTypeOf(matmul(x as Tensor<Shape, "f32">, zeros([3, 2]))).toEqualTypeOf<Tensor<Shape, "f32">>();
+    expectTypeOf(linear(x, zeros([2, 3]), zeros([2]))).toEqualTypeOf<Tensor<[4, 2], "f32">>();
+    expectTypeOf(linear(named, zeros([2, 3]))).toEqualTypeOf<Tensor<["batch", 2], "f32">>();
+    expectTypeOf(linear(x, zeros([size, 3]), zeros([size]))).toEqualTypeOf<Tensor<[4, number], "f32">>();
   });
 
   test("in broadcasting", () => {
@@ -85,6 +88,10 @@ describe("sizes that differ are refused by the compiler and by the run", () => {
     expect(() => matmul(x, tensor(2))).toThrow(ShapeError);
     // @ts-expect-error a name is equal only to itself; here the run finds 4 rows and 3
     expect(() => matmul(named.transpose(), zeros([3, 2]))).toThrow(ShapeError);
+    // @ts-expect-error rows of 3, weights of 4
+    expect(() => linear(x, zeros([2, 4]))).toThrow(ShapeError);
+    // @ts-expect-error 2 results, 3 biases
+    expect(() => linear(x, zeros([2, 3]), zeros([3]))).toThrow(ShapeError);
     // @ts-expect-error the result of one product meets the next
     expect(() => matmul(matmul(x, zeros([3, 2])), zeros([3, 2]))).toThrow(ShapeError);
   });

@@ -2,7 +2,7 @@
 // folders; an op imports the kernels that it needs, and a bundle holds no others. Sizes are at least 1.
 
 import { type DType, dtypes, type FloatDType } from "../dtype.ts";
-import type { HandKernel, MatrixOperand, Storage } from "./backend.ts";
+import type { HandKernel, MatrixOperand, RowOperand, Storage } from "./backend.ts";
 import { arrayOf } from "./js/index.ts";
 import * as js from "./js/kernels.ts";
 import { addressOf, alike, elementsOf } from "./wasm/device.ts";
@@ -10,19 +10,34 @@ import * as wasm from "./wasm/kernels.ts";
 import { compileMatmul, matmulScratch } from "./wasm/matmul.ts";
 import { sortRows } from "./wasm/sort.ts";
 
-/** out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. */
+/**
+ * out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. A bias is one
+ * row of n values that is added to every row of every product.
+ */
 export const matmul: HandKernel<
-  [dtype: FloatDType, a: MatrixOperand, b: MatrixOperand, out: Storage, m: number, k: number, n: number]
+  [
+    dtype: FloatDType,
+    a: MatrixOperand,
+    b: MatrixOperand,
+    out: Storage,
+    m: number,
+    k: number,
+    n: number,
+    bias?: RowOperand | undefined,
+  ]
 > = {
   name: "matmul",
-  js(dtype, a, b, out, m, k, n) {
-    js.matmul(arrayOf(a.storage, dtype), a, arrayOf(b.storage, dtype), b, arrayOf(out, dtype), m, k, n);
+  js(dtype, a, b, out, m, k, n, bias) {
+    const first = bias?.offset ?? 0;
+    const row = bias && arrayOf(bias.storage, dtype).subarray(first, first + n);
+    js.matmul(arrayOf(a.storage, dtype), a, arrayOf(b.storage, dtype), b, arrayOf(out, dtype), m, k, n, row);
   },
-  wasm(device, dtype, a, b, out, m, k, n) {
+  wasm(device, dtype, a, b, out, m, k, n, bias) {
     const product = device.compiled(compileMatmul, dtype);
     const scratch = device.scratch(matmulScratch(dtype, m, k, n));
     const { width } = dtypes[dtype];
     const [aStart, bStart, outStart] = [addressOf(a.storage), addressOf(b.storage), addressOf(out)];
+    const row = bias === undefined ? 0 : addressOf(bias.storage) + bias.offset * width;
     for (let i = 0; i < a.batchOffsets.length; i++) {
       product(
         aStart + (a.offset + a.batchOffsets[i]!) * width,
@@ -35,6 +50,7 @@ export const matmul: HandKernel<
         m,
         k,
         n,
+        row,
         scratch,
       );
     }

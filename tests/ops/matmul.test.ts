@@ -3,10 +3,12 @@ import { describe, expect, test } from "vitest";
 import { tensor, zeros } from "../../core/create.ts";
 import { ArgumentError, DTypeError, ShapeError } from "../../core/errors.ts";
 import { memory, scope } from "../../core/scope.ts";
-import { matmulShape } from "../../core/shape.ts";
+import { matmulShape, sizeOf } from "../../core/shape.ts";
+import { grad } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import { matmul } from "../../ops/matmul.ts";
+import { linear, matmul } from "../../ops/matmul.ts";
 import { broadcastTo } from "../../ops/movement.ts";
+import { sum } from "../../ops/reduce.ts";
 import {
   at,
   build,
@@ -160,6 +162,159 @@ describe.each(devices)("on %s", (device) => {
       matmul(a.transpose() as typeof a, b.transpose() as never);
       expect(memory().bytes - before.bytes).toBe(64 * 64 * 4);
     });
+  });
+});
+
+/** x·Wᵀ + b by its definition. */
+function affine(x: Nd, weight: Nd, bias?: Nd): Nd {
+  const [out, features] = weight.shape as [number, number];
+  return build([...x.shape.slice(0, -1), out], (p) => {
+    let sum = bias ? at(bias, p.slice(-1)) : 0;
+    for (let l = 0; l < features; l++) sum += at(x, [...p.slice(0, -1), l]) * at(weight, [p.at(-1)!, l]);
+    return sum;
+  });
+}
+
+describe.each(devices)("linear on %s", (device) => {
+  test("its examples hold", () => expectExamples(linear, device));
+
+  test("is x·Wᵀ + b for rows, batches of rows, transposed and strided operands", () => {
+    fc.assert(
+      fc.property(
+        fc.array(size, { maxLength: 2 }),
+        size,
+        size,
+        fc.boolean(),
+        seeds,
+        fc.constantFrom("f32", "f64"),
+        (lead, k, n, biased, seed, dtype) => {
+          const [x, weight] = [random([...lead, k], seed), random([n, k], seed + 1)];
+          const bias = biased ? random([n], seed + 2) : undefined;
+          const wanted = affine(x, weight, bias);
+          for (const a of layouts(x, dtype, device))
+            for (const w of layouts(weight, dtype, device))
+              for (const b of bias ? layouts(bias, dtype, device) : [undefined])
+                expectValues(linear(a, w as never, b as never), wanted);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+
+  test("the bias is added once, however many blocks and tiles a product has", () => {
+    for (const [m, k, n] of [
+      [5, 600, 13],
+      [70, 300, 9],
+      [3, 2, 530],
+      [1, 257, 1],
+    ] as const) {
+      for (const dtype of ["f32", "f64"] as const) {
+        const ones = (shape: number[]): Tensor =>
+          tensor(new Float64Array(sizeOf(shape)).fill(1), { shape, dtype, device });
+        const bias = random([n], m);
+        const y = linear(ones([m, k]) as never, ones([n, k]) as never, upload(bias, dtype, device) as never);
+        expectValues(
+          y,
+          build([m, n], (p) => k + at(bias, p.slice(1))),
+        );
+      }
+    }
+  });
+
+  test("without features it gives the bias, without bias zeros; without rows nothing", () => {
+    const bias = upload({ shape: [2], data: [1, 2] }, "f32", device) as Tensor<[2], "f32">;
+    expect(linear(zeros([3, 0], { device }), zeros([2, 0], { device }), bias).toArray()).toEqual([
+      [1, 2],
+      [1, 2],
+      [1, 2],
+    ]);
+    expect(linear(zeros([0], { device }), zeros([2, 0], { device })).toArray()).toEqual([0, 0]);
+    expect(linear(zeros([0, 4], { device }), zeros([2, 4], { device }), bias).shape).toEqual([0, 2]);
+  });
+
+  test("first and second derivatives agree with differences", () => {
+    for (const lead of [[], [3], [2, 2]])
+      for (const biased of [true, false])
+        expectGradients(
+          (x, w, b) => linear(x as Tensor<readonly number[], "f64">, w as never, b as never),
+          [random([...lead, 3], 5), random([2, 3], 6), ...(biased ? [random([2], 7)] : [])],
+          device,
+        );
+  });
+
+  test("the gradients come in row-major order", () => {
+    const arrays = [random([5, 3], 1), random([2, 3], 2), random([2], 3)];
+    const [x, w, b] = arrays.map((a) => upload(a, "f64", device)) as [Tensor, Tensor, Tensor];
+    const f = (x: Tensor, w: Tensor, b: Tensor): Tensor => sum(linear(x as never, w as never, b as never));
+    for (const argnums of [0, 1, 2] as const) {
+      const g = grad(f as never, { argnums })(x, w, b) as unknown as Tensor;
+      expect(g.strides).toEqual([x, w, b][argnums]!.strides);
+    }
+  });
+
+  test("it makes its result and nothing else", () => {
+    const x = upload(random([4, 8, 16], 1), "f32", device);
+    const w = upload(random([32, 16], 2), "f32", device);
+    const b = upload(random([32], 3), "f32", device);
+    scope(() => {
+      const before = memory();
+      linear(x, w as never, b as never);
+      expect(memory().bytes - before.bytes).toBe(4 * 8 * 32 * 4);
+      expect(memory().tensors - before.tensors).toBe(1);
+    });
+  });
+});
+
+describe("linear refuses", () => {
+  const x = zeros([4, 3]);
+  const w = zeros([2, 3]);
+  const refusals: [string, () => unknown, new (...args: never[]) => Error, string][] = [
+    [
+      "rows of another number of features",
+      () => linear(x, zeros([2, 5]) as never),
+      ShapeError,
+      "linear: rows of 3 features in x of shape [4, 3], where weight [2, 5] takes 5; give [..., 5], and weight as [Out, In]",
+    ],
+    [
+      "scalars",
+      () => linear(tensor(1), w as never),
+      ShapeError,
+      "linear: rows of no features in x of shape [], where weight [2, 3] takes 3; give [..., 3], and weight as [Out, In]",
+    ],
+    [
+      "a weight that is no matrix",
+      () => linear(x, zeros([3]) as never),
+      ShapeError,
+      "linear: weight of shape [3] is no matrix; give [Out, In]",
+    ],
+    [
+      "a bias of another size",
+      () => linear(x, w, zeros([3]) as never),
+      ShapeError,
+      "linear: bias of shape [3] beside weight [2, 3]; give [2]",
+    ],
+    [
+      "integers",
+      () => linear(zeros([4, 3], { dtype: "i32" }) as never, w as never),
+      DTypeError,
+      'linear: i32 stands where floats are wanted; convert it: cast(x, "f32")',
+    ],
+    [
+      "mixed element types",
+      () => linear(x, w, zeros([2], { dtype: "f64" }) as never),
+      DTypeError,
+      'linear: element types f32 and f64 differ; convert one: cast(x, "f32")',
+    ],
+    [
+      "arrays",
+      () => linear(x, w, [1, 2] as never),
+      ArgumentError,
+      "linear: an array of 2 is not a tensor; give a tensor",
+    ],
+  ];
+  test.each(refusals)("%s", (_, compute, kind, message) => {
+    expect(compute).toThrow(kind);
+    expect(compute).toThrow(message);
   });
 });
 

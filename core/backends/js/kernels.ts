@@ -6,7 +6,7 @@ import { sizeOf } from "../../shape.ts";
 import { randomWords, unitDouble, unitFloat } from "../../threefry.ts";
 import type { MatrixOperand, View } from "../backend.ts";
 
-/** out[b] = a[b] · b[b]; sums in doubles, from the first to the last. */
+/** out[b] = a[b] · b[b], plus a bias in every row; sums in doubles, from the first to the last. */
 export function matmul(
   x: TypedArray,
   a: MatrixOperand,
@@ -16,6 +16,7 @@ export function matmul(
   m: number,
   k: number,
   n: number,
+  bias?: TypedArray,
 ): void {
   const [aRow, aColumn] = a.transposed ? [1, a.stride] : [a.stride, 1];
   const [bRow, bColumn] = b.transposed ? [1, b.stride] : [b.stride, 1];
@@ -30,6 +31,7 @@ export function matmul(
         const from = bStart + l * bRow;
         for (let j = 0; j < n; j++) row[j]! += factor * y[from + j * bColumn]!;
       }
+      if (bias) for (let j = 0; j < n; j++) row[j]! += bias[j]!;
       out.set(row, (batch * m + i) * n);
     }
   });

@@ -32,7 +32,8 @@ export function matmulScratch(dtype: FloatDType, m: number, k: number, n: number
 
 /**
  * Addresses and strides are in bytes. An operand's rows (or, `transposed` being 1, its columns) lie `stride` apart and
- * are contiguous. Reads up to 32 bytes past the operands.
+ * are contiguous. `bias`, if not 0, is the address of a row that is added to every row of the product. Reads up to 32
+ * bytes past the operands.
  */
 export type Matmul = (
   a: number,
@@ -45,6 +46,7 @@ export type Matmul = (
   m: number,
   k: number,
   n: number,
+  bias: number,
   scratch: number,
 ) => void;
 
@@ -185,13 +187,15 @@ function emitPack(m: WasmModule, v: Lanes, vectors: number): number {
 }
 
 /**
- * (a, aStep, aRow, b, bStep, depth, out, outRow, more, valid): a tile of the product, added to what stands there if `more`.
+ * (a, aStep, aRow, b, bStep, depth, out, outRow, addend, addendRow, valid): a tile of the product, plus the tile at `addend`
+ * unless that is 0. A bias is an addend whose rows lie 0 apart; what earlier blocks of the depth gave is one too.
  * Entries of A lie aStep apart along the depth and aRow apart from row to row; one of the two is the width of an entry.
  * Rows from `valid` on are read as the last one before: they may lie outside the memory.
  */
 function emitTile(m: WasmModule, v: Lanes): number {
-  const params = ["i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
-  return m.function("", params, [], (f, [a, aStep, aRow, b, bStep, depth, out, outRow, more, valid]) => {
+  const params = ["i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
+  return m.function("", params, [], (f, parameters) => {
+    const [a, aStep, aRow, b, bStep, depth, out, outRow, addend, addendRow, valid] = parameters;
     const sums = Array.from({ length: 2 * tileRows }, () => f.local("v128"));
     const columns = [f.local("v128"), f.local("v128")];
     const entry = f.local("v128");
@@ -238,16 +242,14 @@ function emitTile(m: WasmModule, v: Lanes): number {
     }
     run(rows);
     f.end();
-    const at = f.local("i32");
-    f.get(more).if();
-    f.get(out).set(at);
+    f.get(addend).if();
     for (const [i, s] of sums.entries()) {
-      f.get(at)
+      f.get(addend)
         .load(op.v128Load, 16 * (i % 2))
         .get(s)
         .op(v.add)
         .set(s);
-      if (i % 2) f.advanceBy(at, outRow);
+      if (i % 2) f.advanceBy(addend, addendRow);
     }
     f.end();
     for (const [i, s] of sums.entries()) {
@@ -259,23 +261,24 @@ function emitTile(m: WasmModule, v: Lanes): number {
   });
 }
 
-/** (tile, out, outRow, rows, columns, more): the corner of a tile that lies within the result. */
+/** (tile, out, outRow, rows, columns, addend, addendRow): the corner of a tile that lies within the result, plus an addend. */
 function emitEdge(m: WasmModule, v: Lanes): number {
-  const params = ["i32", "i32", "i32", "i32", "i32", "i32"] as const;
-  return m.function("", params, [], (f, [tile, out, outRow, rows, columns, more]) => {
-    const [at, from, left, value] = [f.local("i32"), f.local("i32"), f.local("i32"), f.local(v.type)];
+  const params = ["i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
+  return m.function("", params, [], (f, [tile, out, outRow, rows, columns, addend, addendRow]) => {
+    const [to, from, plus] = [f.local("i32"), f.local("i32"), f.local("i32")];
+    const [left, value] = [f.local("i32"), f.local(v.type)];
     const row = f.loop();
-    f.get(out).set(at).get(tile).set(from).get(columns).set(left);
+    f.get(out).set(to).get(tile).set(from).get(addend).set(plus).get(columns).set(left);
     const column = f.loop();
     f.get(from).load(v.scalar.load).set(value);
-    f.get(more).if();
-    f.get(value).get(at).load(v.scalar.load).op(v.scalar.add).set(value).end();
-    f.get(at).get(value).store(v.scalar.store);
-    f.advance(at, v.bytes);
-    f.advance(from, v.bytes);
+    f.get(addend).if();
+    f.get(value).get(plus).load(v.scalar.load).op(v.scalar.add).set(value).end();
+    f.get(to).get(value).store(v.scalar.store);
+    for (const pointer of [to, from, plus]) f.advance(pointer, v.bytes);
     f.get(left).i32(1).op(op.i32Sub).tee(left).brIf(column).end();
     f.advance(tile, 32);
     f.advanceBy(out, outRow);
+    f.advanceBy(addend, addendRow);
     f.get(rows).i32(1).op(op.i32Sub).tee(rows).brIf(row).end();
   });
 }
@@ -286,12 +289,25 @@ function emitProduct(
   v: Lanes,
   call: Readonly<Record<"packA" | "packB" | "tile" | "edge", number>>,
 ): void {
-  const params = ["i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32", "i32"] as const;
+  const params = [
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+    "i32",
+  ] as const;
   m.function(
     "matmul",
     params,
     [],
-    (f, [a, aStride, aT, b, bStride, bT, out, rows, depth, columns, scratch]) => {
+    (f, [a, aStride, aT, b, bStride, bT, out, rows, depth, columns, bias, scratch]) => {
       const i32 = (): Local => f.local("i32");
       const left = i32();
       /** Pushes the smaller of `most` and what is left of `total` from `first` on. */
@@ -333,7 +349,9 @@ function emitProduct(
       const [j0, k0, i0, columnsNow, depthNow, rowsNow] = [i32(), i32(), i32(), i32(), i32(), i32()];
       const [aBlock, aStep, aTileRow, aPanel] = [i32(), i32(), i32(), i32()];
       const [bBlock, bStep, bPanel] = [i32(), i32(), i32()];
-      const [i, j, aTile, bTile, outTile, inside, more] = [i32(), i32(), i32(), i32(), i32(), i32(), i32()];
+      const [i, j, aTile, bTile, outTile, inside] = [i32(), i32(), i32(), i32(), i32(), i32()];
+      // What is added to a tile: the bias in the first block of the depth, what stands in the result in the others.
+      const [more, biasTile, addend, addendRow] = [i32(), i32(), i32(), i32()];
 
       const overColumns = f.loop();
       extent(columns, j0, columnBlock).set(columnsNow);
@@ -342,6 +360,7 @@ function emitProduct(
       const overDepth = f.loop();
       extent(depth, k0, depthBlock).set(depthNow);
       f.get(k0).i32(0).op(op.i32Ne).set(more);
+      f.get(outRow).i32(0).get(more).op(op.select).set(addendRow);
       place(b, j0, bColumn, k0, bDepth).set(bBlock);
       f.get(bDepth).set(bStep).i32(32).set(bPanel).get(bScratch).set(aScratch);
       f.get(bPacked).if();
@@ -382,6 +401,16 @@ function emitProduct(
       const overPanels = f.loop();
       place(out, i0, outRow, j0, entry).get(j).get(entry).op(op.i32Mul, op.i32Add).set(outTile);
       f.i32(0).set(i).get(aBlock).set(aTile);
+      f.get(bias)
+        .get(j0)
+        .get(j)
+        .op(op.i32Add)
+        .get(entry)
+        .op(op.i32Mul, op.i32Add)
+        .i32(0)
+        .get(bias)
+        .op(op.select);
+      f.set(biasTile);
 
       const overTiles = f.loop();
       f.get(rowsNow).get(i).op(op.i32Sub).i32(tileRows).op(op.i32GeU);
@@ -393,13 +422,15 @@ function emitProduct(
         .set(inside);
       f.get(aTile).get(aStep).get(aTileRow).get(bTile).get(bStep).get(depthNow);
       f.get(outTile).get(scratch).get(inside).op(op.select).get(outRow).i32(32).get(inside).op(op.select);
-      f.get(more).get(inside).op(op.i32And);
+      f.get(outTile).get(biasTile).get(more).op(op.select).tee(addend);
+      f.i32(0).get(inside).op(op.select).get(addendRow);
       extent(rowsNow, i, tileRows).call(call.tile);
       f.get(inside).op(op.i32Eqz).if();
       f.get(scratch).get(outTile).get(outRow);
       extent(rowsNow, i, tileRows);
       extent(columnsNow, j, 2 * v.count)
-        .get(more)
+        .get(addend)
+        .get(addendRow)
         .call(call.edge);
       f.end();
       f.advanceBy(aTile, aPanel);
