@@ -7,10 +7,10 @@ import { tensor } from "../create.ts";
 import { dtypes, type FloatDType } from "../dtype.ts";
 import { ArgumentError, showValue } from "../errors.ts";
 import { normal } from "../random.ts";
-import { scope } from "../scope.ts";
+import { openScope } from "../scope.ts";
 import type { Shape } from "../shape.ts";
 import { vjp } from "../tape.ts";
-import { hostCopy, type Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 import { type ScoreKind, scoreRows } from "./arbitraries.ts";
 
 /** A row of numbers, and several of one length. */
@@ -48,7 +48,7 @@ export type LawName =
 export interface Law {
   readonly sentence: string;
   /** What contradicts the law on these rows (x of shape [rows, classes], f32 or f64), as a sentence; undefined where nothing does. Laws of two arguments take y too. */
-  readonly objection: (f: LawFunction, x: Scores, y?: Scores) => string | undefined;
+  readonly objection: (f: LawFunction, x: Scores, y?: Scores) => Promise<string | undefined>;
   /** The kinds of rows on which it is to hold, where that is not all for which maps have a value. */
   readonly kinds?: readonly ScoreKind[];
   /** Rows that are always tried, besides random ones. */
@@ -88,9 +88,9 @@ export const laws: { readonly [Name in LawName]: Law } = {
     sentence: "A single class has probability 1 exactly, and gradient 0.",
     always: () => [0, 1, -3, 7.25, 1e4, -1e4].map((v) => [[v]]),
     kinds: [],
-    objection: (f, x) =>
-      eachRow(f, x, ([p]) => (p === 1 ? undefined : `the probability is ${p}`)) ??
-      eachRow(gradientOf(f, 1), x, ([dx]) => (dx === 0 ? undefined : `the gradient is ${dx}`)),
+    objection: async (f, x) =>
+      (await eachRow(f, x, ([p]) => (p === 1 ? undefined : `the probability is ${p}`))) ??
+      (await eachRow(gradientOf(f, 1), x, ([dx]) => (dx === 0 ? undefined : `the gradient is ${dx}`))),
   },
   monotone: {
     sentence: "A larger score never has a smaller probability.",
@@ -118,7 +118,9 @@ export const laws: { readonly [Name in LawName]: Law } = {
     sentence: "Adding one number to all scores changes nothing.",
     implies: ["gradientSumsToZero"],
     objection: (f, x) =>
-      first([1, -0.5, 1024], (shift) => unchanged(f, x, (v) => v + shift, `${shift} is added to the scores`)),
+      inTurn([1, -0.5, 1024], (shift) =>
+        unchanged(f, x, (v) => v + shift, `${shift} is added to the scores`),
+      ),
   },
   gradientSumsToZero: {
     sentence: "The gradient of a shift-invariant map sums to zero.",
@@ -132,7 +134,7 @@ export const laws: { readonly [Name in LawName]: Law } = {
     sentence: "Multiplying all scores by a positive number changes nothing.",
     implies: ["gradientOrthogonalToScores"],
     objection: (f, x) =>
-      first([2, 0.5], (factor) =>
+      inTurn([2, 0.5], (factor) =>
         unchanged(f, x, (v) => v * factor, `the scores are multiplied by ${factor}`),
       ),
   },
@@ -148,11 +150,10 @@ export const laws: { readonly [Name in LawName]: Law } = {
   },
   permutationEquivariant: {
     sentence: "Scores in another order give the same probabilities in that order.",
-    objection: (f, x) => {
-      const rows = rowsOf(x);
+    objection: async (f, x) => {
+      const [rows, before] = await Promise.all([rowsOf(x), rowsOf(applied(f, x))]);
       const orders = [rows[0]!.map((_, i) => i).reverse(), rows[0]!.map((_, i) => (i + 1) % rows[0]!.length)];
-      const before = rowsOf(applied(f, x));
-      return first(orders, (order) =>
+      return inTurn(orders, (order) =>
         eachRow(
           f,
           like(
@@ -173,9 +174,9 @@ export const laws: { readonly [Name in LawName]: Law } = {
   idempotentOnSimplex: {
     sentence: "A row that is a distribution already stays as it is.",
     kinds: ["edge"],
-    objection: (f, x) => {
+    objection: async (f, x) => {
       const p = applied(f, x) as Scores;
-      const before = rowsOf(p);
+      const before = await rowsOf(p);
       return eachRow(f, p, (again, _, [tolerance], r) =>
         differs(again, before[r]!, tolerance, "applied again"),
       );
@@ -183,10 +184,10 @@ export const laws: { readonly [Name in LawName]: Law } = {
   },
   jacobianSymmetric: {
     sentence: "The Jacobian is symmetric: the map is the gradient of a convex function.",
-    objection: (f, x) => {
-      const g = rowsOf(cotangentLike(x, 4));
-      const h = rowsOf(cotangentLike(x, 5));
-      const toG = rowsOf(gradientOf(f, 4)(x));
+    objection: async (f, x) => {
+      const [g, h, toG] = (await Promise.all(
+        [cotangentLike(x, 4), cotangentLike(x, 5), gradientOf(f, 4)(x)].map(rowsOf),
+      )) as [number[][], number[][], number[][]];
       return eachRow(gradientOf(f, 5), x, (toH, _, [, tolerance], r) => {
         const [one, other] = [dot(h[r]!, toG[r]!), dot(g[r]!, toH)];
         return Math.abs(one - other) <= tolerance * largest([...toG[r]!, ...toH])
@@ -197,8 +198,8 @@ export const laws: { readonly [Name in LawName]: Law } = {
   },
   positiveSemidefinite: {
     sentence: "The Jacobian is positive semidefinite: probabilities follow the scores.",
-    objection: (f, x) => {
-      const g = rowsOf(cotangentLike(x, 6));
+    objection: async (f, x) => {
+      const g = await rowsOf(cotangentLike(x, 6));
       return eachRow(gradientOf(f, 6), x, (dx, _, [, tolerance], r) => {
         const product = dot(g[r]!, dx);
         return product >= -tolerance * largest(dx) ? undefined : `⟨g, J g⟩ is ${product}`;
@@ -211,8 +212,8 @@ export const laws: { readonly [Name in LawName]: Law } = {
     always: () =>
       Array.from({ length: 40 }, (_, n) => [Array.from({ length: n + 1 }, (_, i) => ((i * 7) % 11) / 4 - 1)]),
     kinds: [],
-    objection: (f, x) =>
-      first(rowsOf(x), (row) => {
+    objection: async (f, x) =>
+      inTurn(await rowsOf(x), async (row) => {
         // One row for each place of the NaN, and one without.
         const poisoned = like(x, [...row.map((_, at) => row.with(at, Number.NaN)), row]);
         const spoilt =
@@ -224,7 +225,10 @@ export const laws: { readonly [Name in LawName]: Law } = {
               ? `with NaN at ${r} of ${row.length}, entry ${at} of the ${what} is ${p[at]}`
               : `NaN leaks into the ${what} of another row`;
           };
-        return eachRow(f, poisoned, spoilt("row")) ?? eachRow(gradientOf(f, 7), poisoned, spoilt("gradient"));
+        return (
+          (await eachRow(f, poisoned, spoilt("row"))) ??
+          (await eachRow(gradientOf(f, 7), poisoned, spoilt("gradient")))
+        );
       }),
   },
   infiniteRow: {
@@ -242,8 +246,8 @@ export const laws: { readonly [Name in LawName]: Law } = {
     sentence:
       "A score of −∞ is masked: its probability and gradient are 0, and the others are as if it were not there.",
     kinds: ["masked"],
-    objection: (f, x) =>
-      first(rowsOf(x), (row) => {
+    objection: async (f, x) =>
+      inTurn(await rowsOf(x), async (row) => {
         const kept = row.flatMap((v, i) => (v === Number.NEGATIVE_INFINITY ? [] : [i]));
         const alone = like(x, [kept.map((i) => row[i]!)]);
         const spread = (p: Numbers): number[] =>
@@ -253,29 +257,27 @@ export const laws: { readonly [Name in LawName]: Law } = {
           const at = row.findIndex((v, i) => v === Number.NEGATIVE_INFINITY && values[i] !== 0);
           return at < 0 ? undefined : `the ${what} of the masked entry ${at} is ${values[at]}`;
         };
-        const expected = spread(rowsOf(applied(f, alone))[0]!);
+        const expected = spread((await rowsOf(applied(f, alone)))[0]!);
         return (
-          eachRow(
+          (await eachRow(
             f,
             all,
             (p, _, [tolerance]) =>
               zeros(p, "probability") ?? differs(p, expected, tolerance, "beside masked entries"),
-          ) ??
-          eachRow(
+          )) ??
+          (await eachRow(
             gradientOf(f, 8),
             all,
             (dx) => zeros(dx, "gradient") ?? (dx.some(Number.isNaN) ? "the gradient holds NaN" : undefined),
-          )
+          ))
         );
       }),
   },
   commutative: {
     sentence: "The order of the two arguments does not matter.",
-    objection: (f, x, y = x) => {
-      const swapped = rowsOf(applied(f, y, x));
-      return first(rowsOf(applied(f, x, y)), (row, r) =>
-        differs(row, swapped[r]!, 0, "with the arguments exchanged"),
-      );
+    objection: async (f, x, y = x) => {
+      const [given, swapped] = await Promise.all([rowsOf(applied(f, x, y)), rowsOf(applied(f, y, x))]);
+      return first(given, (row, r) => differs(row, swapped[r]!, 0, "with the arguments exchanged"));
     },
   },
 };
@@ -305,15 +307,20 @@ export interface LawOptions {
 
 /**
  * Holds a function against laws, those that follow from them included: on the rows that each law names and on random ones.
- * Throws on the first that is broken, with its sentence and the smallest rows found that break it; ArgumentError for a law that there is not.
+ * Rejects on the first that is broken, with its sentence and the smallest rows found that break it; with ArgumentError for a law that there is not.
+ * A promise because results are read on every device. Await one before the next: each frees what was made since it began.
  *
  * @example
  * import { checkLaws, simplexLaws } from "simplexgrad/check";
  * import { sparsemax } from "simplexgrad/ops";
  *
- * checkLaws(sparsemax, [...simplexLaws, "shiftInvariant", "exactZeros"]);
+ * await checkLaws(sparsemax, [...simplexLaws, "shiftInvariant", "exactZeros"]);
  */
-export function checkLaws(f: LawFunction, names: readonly string[], options: LawOptions = {}): void {
+export async function checkLaws(
+  f: LawFunction,
+  names: readonly string[],
+  options: LawOptions = {},
+): Promise<void> {
   const { dtype = "f64", device, runs = 50, seed = 0, without = [] } = options;
   if (typeof f !== "function")
     throw new ArgumentError("checkLaws", `${showValue(f)} is not a function`, "give a function of tensors");
@@ -330,26 +337,23 @@ export function checkLaws(f: LawFunction, names: readonly string[], options: Law
         minLength: 1,
         maxLength: 9,
       });
-      const property = fc.property(pair, (values) => {
+      const property = fc.asyncProperty(pair, async (values) => {
+        using _ = openScope();
         const x = tensor([values], how) as Scores;
         const y = tensor([values.toReversed()], how) as Scores;
-        fail(
-          law,
-          scope(() => law.objection(f, x, y)),
-        );
+        fail(law, await law.objection(f, x, y));
       });
-      fc.assert(property, { numRuns: runs, seed, includeErrorInReport: true });
+      await fc.assert(property, { numRuns: runs, seed, includeErrorInReport: true });
       continue;
     }
-    const holds = (rows: Rows): void =>
-      scope(() => {
-        const x = tensor(rows, how) as Scores;
-        fail(law, law.objection(f, x));
-      });
-    for (const rows of law.always?.() ?? []) holds(rows);
+    const holds = async (rows: Rows): Promise<void> => {
+      using _ = openScope();
+      fail(law, await law.objection(f, tensor(rows, how) as Scores));
+    };
+    for (const rows of law.always?.() ?? []) await holds(rows);
     const kinds = (law.kinds ?? usual).filter((kind) => !without.includes(kind));
     if (kinds.length > 0)
-      fc.assert(fc.property(scoreRows({ kinds }), holds), {
+      await fc.assert(fc.asyncProperty(scoreRows({ kinds }), holds), {
         numRuns: runs,
         seed,
         includeErrorInReport: true,
@@ -384,8 +388,8 @@ const applied = (f: LawFunction, ...args: readonly Scores[]): Tensor =>
   (f as (...args: readonly Scores[]) => Tensor)(...args);
 
 /** The entries along the last axis; a number per row counts as a row of one where `perRow`. */
-function rowsOf(t: Tensor): number[][] {
-  const data = Array.from(hostCopy(t));
+async function rowsOf(t: Tensor): Promise<number[][]> {
+  const data = Array.from(await t.data());
   const n = t.rank < 2 ? 1 : t.shape.at(-1)!;
   return Array.from({ length: data.length / n }, (_, r) => data.slice(r * n, (r + 1) * n));
 }
@@ -394,7 +398,7 @@ function rowsOf(t: Tensor): number[][] {
 const like = (t: Scores, rows: Rows): Scores => tensor(rows, { dtype: t.dtype, device: t.device }) as Scores;
 
 /** The first objection that any row of f(x) gives rise to. */
-function eachRow(
+async function eachRow(
   f: LawFunction,
   x: Scores,
   objection: (
@@ -403,10 +407,10 @@ function eachRow(
     tolerance: readonly [value: number, gradient: number],
     row: number,
   ) => string | undefined,
-): string | undefined {
-  const scores = rowsOf(x);
+): Promise<string | undefined> {
+  const [scores, results] = await Promise.all([rowsOf(x), rowsOf(applied(f, x))]);
   const { tolerance } = dtypes[x.dtype];
-  return first(rowsOf(applied(f, x)), (row, r) => objection(row, scores[r]!, tolerance, r));
+  return first(results, (row, r) => objection(row, scores[r]!, tolerance, r));
 }
 
 function first<T>(
@@ -415,6 +419,18 @@ function first<T>(
 ): string | undefined {
   for (const [i, item] of items.entries()) {
     const found = objection(item, i);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The same for objections that read. */
+async function inTurn<T>(
+  items: readonly T[],
+  objection: (item: T) => Promise<string | undefined>,
+): Promise<string | undefined> {
+  for (const item of items) {
+    const found = await objection(item);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -433,20 +449,19 @@ const gradientOf =
   };
 
 /** An objection where f gives something else after the scores have changed. */
-function unchanged(
+async function unchanged(
   f: LawFunction,
   x: Scores,
   change: (v: number) => number,
   how: string,
-): string | undefined {
-  const before = rowsOf(applied(f, x));
-  return eachRow(
-    f,
-    like(
-      x,
-      rowsOf(x).map((row) => row.map(change)),
-    ),
-    (after, _, [tolerance], r) => differs(after, before[r]!, tolerance, `when ${how}`),
+): Promise<string | undefined> {
+  const [rows, before] = await Promise.all([rowsOf(x), rowsOf(applied(f, x))]);
+  const changed = like(
+    x,
+    rows.map((row) => row.map(change)),
+  );
+  return eachRow(f, changed, (after, _, [tolerance], r) =>
+    differs(after, before[r]!, tolerance, `when ${how}`),
   );
 }
 
