@@ -1,0 +1,133 @@
+// Gathering by index, and its transpose. Sums of the transpose run in the order of the index, one invocation an entry, so they
+// are the same every time without atomics on floats.
+
+import type { DType } from "../../dtype.ts";
+import { listsOf } from "./copy.ts";
+import type { Block, Queue } from "./queue.ts";
+import { exactSums, runEach, type Shader } from "./shader.ts";
+import { argsort } from "./sort.ts";
+
+type IndexedSizes = [outer: number, size: number, inner: number, count: number, perOuter: boolean];
+
+/** Elements travel as words. A position outside the axis, which only a device's own result can be, gives `missing`. */
+export const gathering: Shader = {
+  label: "gather",
+  reads: ["x: u32", "index: u32"],
+  writes: ["out: u32"],
+  words: ["total", "size", "inner", "count", "perOuter", "missing"],
+  main: `
+if (i >= total) { return; }
+let rest = i / inner;
+let position = index[select(rest % count, i, perOuter == 1u)];
+var v = missing;
+if (position < size) { v = x[(rest / count * size + position) * inner + i % inner]; }
+out[i] = v;
+`,
+};
+
+export function gather(
+  gpu: Queue,
+  dtype: DType,
+  x: Block,
+  index: Block,
+  out: Block,
+  ...[outer, size, inner, count, perOuter]: IndexedSizes
+): void {
+  const total = outer * count * inner;
+  const missing = dtype === "f32" ? 0x7fc00000 : 0;
+  runEach(gpu, gathering, [x, index, out], total, [total, size, inner, count, Number(perOuter), missing]);
+}
+
+/** An entry looks through all of its list: for lists that are not worth sorting. */
+const search: Shader = {
+  label: "scatterAdd short",
+  reads: ["x: f32", "index: u32"],
+  writes: ["out: f32"],
+  words: ["total", "size", "inner", "count", "perOuter"],
+  globals: exactSums,
+  main: `
+if (i >= total) { return; }
+let entry = i / inner % size;
+let first = i / inner / size * count * inner + i % inner;
+var sum = vec2f();
+for (var k = 0u; k < count; k++) {
+  let at = first + k * inner;
+  if (index[select(k, at, perOuter == 1u)] == entry) { sum = plus(sum, vec2f(x[at], 0.0)); }
+}
+out[i] = rounded(sum);
+`,
+};
+
+/** Where the run of each position begins in a sorted list; the place behind the last comes last. */
+const bounds: Shader = {
+  label: "scatterAdd bounds",
+  reads: ["index: i32", "order: u32"],
+  writes: ["begins: u32"],
+  words: ["total", "size", "count"],
+  main: `
+if (i >= total) { return; }
+let list = i / (size + 1u) * count;
+let position = i32(i % (size + 1u));
+var low = 0u;
+var high = count;
+while (low < high) {
+  let middle = (low + high) / 2u;
+  if (index[list + order[list + middle]] < position) { low = middle + 1u; } else { high = middle; }
+}
+begins[i] = low;
+`,
+};
+
+const runs: Shader = {
+  label: "scatterAdd",
+  reads: ["x: f32", "order: u32", "begins: u32"],
+  writes: ["out: f32"],
+  words: ["total", "size", "inner", "count", "perOuter"],
+  globals: exactSums,
+  main: `
+if (i >= total) { return; }
+let slab = i / inner / size;
+let r = i % inner;
+let list = select(0u, slab * inner + r, perOuter == 1u);
+let begin = list * (size + 1u) + i / inner % size;
+var sum = vec2f();
+for (var k = begins[begin]; k < begins[begin + 1u]; k++) {
+  sum = plus(sum, vec2f(x[(slab * count + order[list * count + k]) * inner + r], 0.0));
+}
+out[i] = rounded(sum);
+`,
+};
+
+/** Indices of a list up to which each entry looks through them all. */
+const shortList = 32;
+
+/**
+ * Zeros, with x added at the positions of the index. Longer lists are sorted first, stably, once for all entries; then an entry
+ * sums its own run. Cost: the sort of each list, log₂(count) reads for each position, and one read of x. A position that is named
+ * very often is one invocation's work.
+ */
+export function scatterAdd(
+  gpu: Queue,
+  _: DType,
+  x: Block,
+  index: Block,
+  out: Block,
+  ...[outer, size, inner, count, perOuter]: IndexedSizes
+): void {
+  const total = outer * size * inner;
+  const words = [total, size, inner, count, Number(perOuter)];
+  if (count <= shortList) {
+    runEach(gpu, search, [x, index, out], total, words);
+    return;
+  }
+  const lists = perOuter ? outer * inner : 1;
+  const turned = perOuter && inner > 1 ? gpu.temporary(lists * count) : undefined;
+  if (turned) listsOf(gpu, index, turned, outer, count, inner);
+  const positions = turned ?? index;
+  const order = gpu.temporary(lists * count);
+  argsort(gpu, "i32", positions, order, lists, count, false);
+  const begins = gpu.temporary(lists * (size + 1));
+  runEach(gpu, bounds, [positions, order, begins], lists * (size + 1), [lists * (size + 1), size, count]);
+  runEach(gpu, runs, [x, order, begins, out], total, words);
+  for (const block of [order, begins, ...(turned ? [turned] : [])]) gpu.release(block);
+}
