@@ -1,0 +1,63 @@
+// The triangle of all distributions over three classes: where a map sends the scores, and the way there as the scores grow from
+// nothing. Draws; computes no probabilities.
+
+import { letter, svg } from "./dom.ts";
+
+const width = 120;
+const height = 104;
+const margin = 13;
+
+/** Where a distribution (a, b, c) lies: A below left, B below right, C above. */
+function point(p: ArrayLike<number>, from = 0): readonly [x: number, y: number] {
+  const side = width - 2 * margin;
+  const x = margin + side * (p[from + 1]! + p[from + 2]! / 2);
+  const y = height - margin - (height - 2 * margin + 2) * p[from + 2]!;
+  return [x, y];
+}
+
+const pair = ([x, y]: readonly [number, number]): string => `${x.toFixed(2)},${y.toFixed(2)}`;
+
+export interface Simplex {
+  readonly element: SVGSVGElement;
+  /** The distribution, and the path towards it: rows of three, one after another. */
+  readonly show: (p: readonly number[], path: readonly number[]) => void;
+}
+
+export function simplexPicture(): Simplex {
+  const corners = [0, 1, 2].map((k) => point([0, 1, 2].map((j) => Number(j === k))));
+  const way = svg("polyline", { class: "way" });
+  const dot = svg("circle", { class: "dot", r: 4 });
+  const names = corners.map(([x, y], k) => {
+    const [dx, dy, anchor] = [
+      [-3, 9, "end"],
+      [3, 9, "start"],
+      [0, -4, "middle"],
+    ][k] as [number, number, string];
+    return svg("text", { x: x + dx, y: y + dy, "text-anchor": anchor }, letter(k));
+  });
+  const triangle = svg("polygon", { class: "edges", points: corners.map(pair).join(" ") });
+  const element = svg(
+    "svg",
+    {
+      class: "simplex",
+      viewBox: `0 0 ${width} ${height}`,
+      role: "img",
+      "aria-label": "Place on the simplex",
+    },
+    triangle,
+    ...names,
+    way,
+    dot,
+  );
+  return {
+    element,
+    show: (p, path) => {
+      const points: string[] = [];
+      for (let from = 0; from < path.length; from += 3) points.push(pair(point(path, from)));
+      way.setAttribute("points", points.join(" "));
+      const [x, y] = point(p);
+      dot.setAttribute("cx", x.toFixed(2));
+      dot.setAttribute("cy", y.toFixed(2));
+    },
+  };
+}

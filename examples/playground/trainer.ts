@@ -1,0 +1,97 @@
+// Trains the classifier of the main job a few steps at a time, on the device chosen last, reading asynchronously.
+// The same head, data and seed give the numbers of the main job. Knows no page.
+
+import { openScope, permutation, randomKey, type Shape, scope, splitKey, type Tensor } from "simplexgrad";
+import { Linear, Sequential } from "simplexgrad/nn";
+import { relu, stack, take } from "simplexgrad/ops";
+import { Adam } from "simplexgrad/optim";
+import type { Head } from "../main-job/heads.ts";
+import { accuracy } from "../main-job/metrics.ts";
+import { setup, type Task } from "../main-job/train.ts";
+
+export const epochs = 40;
+const seed = 0;
+/** The loss of every fifth step is read: reading waits for the device. */
+const readEvery = 5;
+
+/** What the network says of the whole test set. */
+export interface Answer {
+  readonly predictions: Float32Array;
+  readonly accuracy: number;
+}
+
+export class Trainer {
+  /** Steps done, and all that there will be. */
+  step = 0;
+  readonly steps: number;
+  private readonly head: Head;
+  private readonly task: Task;
+  private readonly model: Sequential;
+  private readonly adam: Adam;
+  private readonly keys = splitKey(randomKey(seed), epochs);
+  private readonly perEpoch: number;
+  private order: Tensor<Shape, "i32"> | undefined;
+
+  constructor(head: Head, task: Task) {
+    this.head = head;
+    this.task = task;
+    const [count, features] = task.x.shape as [number, number];
+    this.perEpoch = Math.ceil(count / setup.batch);
+    this.steps = epochs * this.perEpoch;
+    this.model = new Sequential(
+      new Linear(features, setup.hidden, { seed }),
+      relu,
+      new Linear(setup.hidden, task.data.classes, { seed }),
+    );
+    this.adam = new Adam(this.model.parameters(), { lr: setup.lr });
+  }
+
+  get epoch(): number {
+    return Math.ceil(this.step / this.perEpoch);
+  }
+
+  /** Up to so many further steps; the mean loss of those that were read. */
+  async advance(count: number): Promise<number | undefined> {
+    const end = Math.min(this.steps, this.step + count);
+    const losses: Tensor[] = [];
+    for (; this.step < end; this.step++) {
+      const loss = this.minimize();
+      if (this.step % readEvery === 0) losses.push(loss);
+    }
+    if (losses.length === 0) return undefined;
+    const read = await readAndFree(() => stack(losses));
+    return read.reduce((sum, v) => sum + v, 0) / read.length;
+  }
+
+  private minimize(): Tensor {
+    const { head, model } = this;
+    const { x, y } = this.task;
+    const [count] = x.shape as [number];
+    const batch = this.step % this.perEpoch;
+    if (batch === 0 || this.order === undefined)
+      this.order = permutation(count, { key: this.keys[Math.floor(this.step / this.perEpoch)]! });
+    const { order } = this;
+    return this.adam.minimize(() => {
+      const from = batch * setup.batch;
+      const rows = order.slice([from, Math.min(from + setup.batch, count)]) as Tensor<Shape, "i32">;
+      return head.loss(model.forward(take(x, rows)), take(y, rows));
+    });
+  }
+
+  /** Asks the network about the test set. */
+  async answer(): Promise<Answer> {
+    const { head, model, task } = this;
+    const predictions = await readAndFree(() => head.map(model.forward(task.asked)));
+    return { predictions, accuracy: accuracy(predictions, task.data.test.y, task.data.classes) };
+  }
+}
+
+/** Reads what a computation gives, and frees it then: without a scope it would wait for the garbage collector. */
+async function readAndFree(compute: () => Tensor): Promise<Float32Array> {
+  const open = openScope();
+  try {
+    return (await scope(compute).data()) as Float32Array;
+  } finally {
+    open.close();
+  }
+}
