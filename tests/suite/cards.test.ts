@@ -4,25 +4,26 @@ import { describe, expect, test } from "vitest";
 import { laws } from "../../core/check/index.ts";
 import { type DType, dtypes } from "../../core/dtype.ts";
 import type { Example } from "../../core/op.ts";
-import { scope } from "../../core/scope.ts";
+import { openScope } from "../../core/scope.ts";
 import { Tensor } from "../../core/tensor.ts";
 import { byName, everyOp, firstDifference, settings, templateOf, uploaded } from "./samples.ts";
 
 /** Where a result differs from what an example gives, or undefined. */
-function difference(got: unknown, gives: unknown): string | undefined {
+async function difference(got: unknown, gives: unknown): Promise<string | undefined> {
   if (!(got instanceof Tensor)) {
     const [have, want] = [Object.entries(got as object), Object.entries(gives as object)];
     if (have.length !== want.length) return `${have.length} results instead of ${want.length}`;
-    return want
-      .map(([key, value]) => difference((got as { [key: string]: unknown })[key], value))
-      .find((d) => d !== undefined);
+    const found = await Promise.all(
+      want.map(([key, value]) => difference((got as { [key: string]: unknown })[key], value)),
+    );
+    return found.find((d) => d !== undefined);
   }
   const sizes = (value: unknown): number[] =>
     Array.isArray(value) ? [value.length, ...(value.length > 0 ? sizes(value[0]) : [])] : [];
   if (got.shape.join() !== sizes(gives).join()) return `shape [${got.shape}] instead of [${sizes(gives)}]`;
   const want = ([gives].flat(9) as (number | boolean)[]).map(Number);
   const [tolerance] = dtypes[got.dtype as DType].tolerance;
-  return firstDifference(got.dataSync(), want, tolerance);
+  return firstDifference(await got.data(), want, tolerance);
 }
 
 describe.each(byName)("%s", (name, op) => {
@@ -37,10 +38,11 @@ describe.each(byName)("%s", (name, op) => {
     if (info.kind === "rowMap") expect(info.laws.length, "a map without laws").toBeGreaterThan(0);
   });
 
-  test.each(settings)("its examples hold on $device in $dtype", (setting) => {
-    const wrong = (example: Example): string | undefined =>
-      scope(() => difference(op(...uploaded(templateOf(op, example), setting)), example.gives));
-    expect(info.examples.map(wrong)).toEqual(info.examples.map(() => undefined));
+  test.each(settings)("its examples hold on $device in $dtype", async (setting) => {
+    using _ = openScope();
+    const wrong = (example: Example): Promise<string | undefined> =>
+      difference(op(...uploaded(templateOf(op, example), setting)), example.gives);
+    expect(await Promise.all(info.examples.map(wrong))).toEqual(info.examples.map(() => undefined));
   });
 });
 

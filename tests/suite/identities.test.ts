@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { type ScoreKind, scoreRows } from "../../core/check/index.ts";
 import { tensor } from "../../core/create.ts";
 import { dtypes } from "../../core/dtype.ts";
-import { scope } from "../../core/scope.ts";
+import { openScope } from "../../core/scope.ts";
 import type { Shape } from "../../core/shape.ts";
 import { grad } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
@@ -39,7 +39,7 @@ import {
   sum,
   taylorSoftmax,
 } from "../../ops/index.ts";
-import { firstDifference, settings } from "./samples.ts";
+import { firstDifference, numbersOf, settings } from "./samples.ts";
 
 type X = Tensor<Shape, "f64">;
 type Map = (x: X) => Tensor;
@@ -201,79 +201,71 @@ const identities: readonly Identity[] = [
 ];
 
 describe.each(settings)("on $device in $dtype", (setting) => {
-  const agree = ({ left, right, kinds, slack = 1 }: Identity, rows: number[][]): void => {
-    const wrong = scope(() => {
-      const x = tensor(rows, setting) as unknown as X;
-      return firstDifference(
-        left(x).dataSync(),
-        right(x).dataSync(),
-        slack * dtypes[setting.dtype].tolerance[0],
-      );
-    });
+  const agree = async ({ left, right, kinds, slack = 1 }: Identity, rows: number[][]): Promise<void> => {
+    using _ = openScope();
+    const x = tensor(rows, setting) as unknown as X;
+    const [found, wanted] = await numbersOf(left(x), right(x));
+    const wrong = firstDifference(found!, wanted!, slack * dtypes[setting.dtype].tolerance[0]);
     expect(wrong, kinds?.join()).toBeUndefined();
   };
 
-  test.each(identities.map((i) => [i.says, i] as const))("%s", (_, identity) => {
+  test.each(identities.map((i) => [i.says, i] as const))("%s", async (_, identity) => {
     const rows = scoreRows(identity.kinds ? { kinds: identity.kinds } : {});
-    fc.assert(
-      fc.property(rows, (rows) => agree(identity, rows)),
+    await fc.assert(
+      fc.asyncProperty(rows, (rows) => agree(identity, rows)),
       { numRuns: 30, seed: 0, includeErrorInReport: true },
     );
   });
 
-  test("without ties, cold softmax and entmax of large α are hardmax", () => {
+  test("without ties, cold softmax and entmax of large α are hardmax", async () => {
     const limits: readonly Map[] = [
       (x) => softmax(x, { temperature: 1e-4 }),
       (x) => entmax(x, { alpha: 1e4 }),
       (x) => softmax(x, { temperature: 0 }),
     ];
-    fc.assert(
-      fc.property(scoreRows({ kinds: ["plain"] }).filter(distinct), (rows) => {
-        for (const left of limits) agree({ says: "", left, right: hardmax as Map }, rows);
+    await fc.assert(
+      fc.asyncProperty(scoreRows({ kinds: ["plain"] }).filter(distinct), async (rows) => {
+        for (const left of limits) await agree({ says: "", left, right: hardmax as Map }, rows);
       }),
       { numRuns: 30, seed: 0 },
     );
   });
 
-  test("near α = 1, entmax differs from softmax in proportion to α − 1", () => {
-    fc.assert(
-      fc.property(scoreRows({ kinds: ["plain", "ties"], minClasses: 2 }), (rows) => {
-        scope(() => {
-          const x = tensor(rows, setting) as unknown as X;
-          const distance = (eps: number): number => {
-            const d = sub(entmax(x, { alpha: 1 + eps }) as X, softmax(x) as never) as X;
-            return Math.max(...d.dataSync().map(Math.abs));
-          };
-          const step = setting.dtype === "f64" ? 1e-6 : 1e-3;
-          // Scores within ±8: the second-order coefficient is at most of the size of 16².
-          expect(distance(step)).toBeLessThanOrEqual(100 * step);
+  test("near α = 1, entmax differs from softmax in proportion to α − 1", async () => {
+    await fc.assert(
+      fc.asyncProperty(scoreRows({ kinds: ["plain", "ties"], minClasses: 2 }), async (rows) => {
+        using _ = openScope();
+        const x = tensor(rows, setting) as unknown as X;
+        const step = setting.dtype === "f64" ? 1e-6 : 1e-3;
+        const [distances] = await numbersOf(sub(entmax(x, { alpha: 1 + step }) as X, softmax(x) as never));
+        // Scores within ±8: the second-order coefficient is at most of the size of 16².
+        expect(Math.max(...distances!.map(Math.abs))).toBeLessThanOrEqual(100 * step);
+      }),
+      { numRuns: 30, seed: 0 },
+    );
+  });
+
+  test("logsumexp lies between the largest score and that plus log n", async () => {
+    await fc.assert(
+      fc.asyncProperty(scoreRows({ kinds: unmasked }), async (rows) => {
+        using _ = openScope();
+        const x = tensor(rows, setting) as unknown as X;
+        const [low, y] = await numbersOf(max(x, { axis: -1 }), logsumexp(x));
+        y!.forEach((v, r) => {
+          expect(v).toBeGreaterThanOrEqual(low![r]!);
+          expect(v).toBeLessThanOrEqual(
+            low![r]! +
+              Math.log(rows[0]!.length) +
+              dtypes[setting.dtype].tolerance[0] * Math.max(1, Math.abs(v)),
+          );
         });
       }),
       { numRuns: 30, seed: 0 },
     );
   });
 
-  test("logsumexp lies between the largest score and that plus log n", () => {
-    fc.assert(
-      fc.property(scoreRows({ kinds: unmasked }), (rows) => {
-        scope(() => {
-          const x = tensor(rows, setting) as unknown as X;
-          const [low, y] = [max(x, { axis: -1 }).dataSync(), logsumexp(x).dataSync()];
-          y.forEach((v, r) => {
-            expect(v).toBeGreaterThanOrEqual(low[r]!);
-            expect(v).toBeLessThanOrEqual(
-              low[r]! +
-                Math.log(rows[0]!.length) +
-                dtypes[setting.dtype].tolerance[0] * Math.max(1, Math.abs(v)),
-            );
-          });
-        });
-      }),
-      { numRuns: 30, seed: 0 },
-    );
-  });
-
-  test("a margin loss is exactly 0 beyond its margin", () => {
+  test("a margin loss is exactly 0 beyond its margin", async () => {
+    using _ = openScope();
     for (const [loss, margin] of [
       [sparsemaxLoss, 1],
       [entmax15Loss, 2],
@@ -286,17 +278,20 @@ describe.each(settings)("on $device in $dtype", (setting) => {
         ],
         setting,
       ) as unknown as X;
-      expect((loss as (x: X, y: number[], o: object) => Tensor)(x, [0, 0], perRow).toArray()).toEqual([0, 0]);
+      const losses = (loss as (x: X, y: number[], o: object) => Tensor)(x, [0, 0], perRow);
+      expect(await numbersOf(losses)).toEqual([[0, 0]]);
     }
   });
 
-  test("the loss of a row [17, 0] keeps its digits", () => {
+  test("the loss of a row [17, 0] keeps its digits", async () => {
+    using _ = openScope();
     const x = tensor([[17, 0]], setting) as unknown as X;
     const exact = Math.log1p(Math.exp(-17));
-    for (const found of [
-      crossEntropy(x, [0]).item() as number,
-      -(logSoftmax(x).toArray() as number[][])[0]![0]!,
-    ]) {
+    const [[loss], [logProbability]] = (await numbersOf(crossEntropy(x, [0]), logSoftmax(x))) as [
+      [number],
+      [number],
+    ];
+    for (const found of [loss, -logProbability]) {
       expect(Math.abs(found / exact - 1)).toBeLessThan(setting.dtype === "f64" ? 1e-14 : 1e-6);
     }
   });

@@ -60,13 +60,13 @@ describe.each(lawful)("%s", (_, op) => {
   // What a loss makes of an infinite score is its own affair.
   const laws = kind === "rowMap" && named.includes("nanRow") ? [...named, "infiniteRow"] : named;
   describe.each(settings)("on $device in $dtype", (setting) => {
-    test.each(laws)("%s", (law) => {
+    test.each(laws)("%s", async (law) => {
       // Without that law a score of −∞ has no meaning for the op.
       const without = laws.includes("masked") ? [] : (["masked"] as const);
       const examples =
         kind === "map" || optional.includes(law) ? op.info.examples.slice(0, 1) : op.info.examples;
       for (const example of examples)
-        checkLaws(ofScores(op, example, setting), [law], { ...setting, without, runs: 20 });
+        await checkLaws(ofScores(op, example, setting), [law], { ...setting, without, runs: 20 });
     });
   });
 });

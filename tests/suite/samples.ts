@@ -10,6 +10,7 @@ import { sizeOf } from "../../core/shape.ts";
 import { Tensor } from "../../core/tensor.ts";
 import { allLosses } from "../../losses/index.ts";
 import { allOps } from "../../ops/index.ts";
+import { withoutGpu } from "../place.ts";
 
 /** An op as a function of whatever its arguments are. */
 export type AnyOp = Op & ((...args: readonly unknown[]) => unknown);
@@ -30,6 +31,7 @@ export const settings: readonly Setting[] = [
   { device: "js", dtype: "f64" },
   { device: "wasm", dtype: "f64" },
   { device: "wasm", dtype: "f32" },
+  ...(withoutGpu === undefined ? [{ device: "webgpu", dtype: "f32" } as const] : []),
 ];
 
 /** A tensor that an op is to be called with. */
@@ -299,6 +301,10 @@ export function tensorsIn(result: unknown): Tensor[] {
   if (result instanceof Tensor) return [result];
   return typeof result === "object" && result !== null ? Object.values(result).flatMap(tensorsIn) : [];
 }
+
+/** The elements of tensors as plain numbers; all are asked for at once, because each answer of a GPU takes its time. */
+export const numbersOf = (...tensors: readonly Tensor[]): Promise<number[][]> =>
+  Promise.all(tensors.map(async (t) => Array.from(await t.data())));
 
 /** The first entry that differs by more than a tolerance, relative to the largest entry of its row of n, after `spared` others; undefined if none does. */
 export function firstDifference(
