@@ -12,8 +12,8 @@ export interface Line {
 
 export interface Chart {
   readonly element: HTMLElement;
-  /** Shows these lines, the last one as the current. */
-  readonly show: (lines: readonly Line[]) => void;
+  /** Shows these lines, the last one as the current, on an axis of so many steps. */
+  readonly show: (lines: readonly Line[], steps: number) => void;
 }
 
 interface Options {
@@ -31,8 +31,12 @@ export function chart({ title, range, format }: Options): Chart {
   element.append(frame);
   let plot: uPlot | undefined;
   let shown: readonly Line[] = [];
+  let reach = 1;
 
-  const size = (): { width: number; height: number } => ({ width: frame.clientWidth, height: frame.clientHeight });
+  const size = (): { width: number; height: number } => ({
+    width: frame.clientWidth,
+    height: frame.clientHeight,
+  });
   const axis: uPlot.Axis = {
     stroke: () => colour("--quiet"),
     font: "12px system-ui, sans-serif",
@@ -46,7 +50,10 @@ export function chart({ title, range, format }: Options): Chart {
       ...size(),
       legend: { show: false },
       cursor: { show: false },
-      scales: { x: { time: false, range: (_, __, max) => [0, Math.max(100, max)] }, y: { range: (_, min, max) => [...range(min, max)] } },
+      scales: {
+        x: { time: false, range: () => [0, reach] },
+        y: { range: (_, min, max) => [...range(min, max)] },
+      },
       axes: [
         { ...axis, space: 60, size: 26, values: (_, ticks) => ticks.map(String) },
         { ...axis, space: 28, size: 46, values: (_, ticks) => ticks.map(format) },
@@ -70,7 +77,8 @@ export function chart({ title, range, format }: Options): Chart {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot?.redraw());
   return {
     element,
-    show: (lines) => {
+    show: (lines, steps) => {
+      reach = steps;
       const same = plot && lines.length === shown.length;
       shown = lines;
       if (same) plot!.setData(dataOf(lines));

@@ -5,8 +5,8 @@ import type { Sample } from "./messages.ts";
 
 export interface DigitCard {
   readonly element: HTMLElement;
-  /** Shows ten probabilities. */
-  readonly show: (p: ArrayLike<number>) => void;
+  /** Shows ten probabilities, or that there are none yet. */
+  readonly show: (p?: ArrayLike<number>) => void;
 }
 
 const side = 8;
@@ -40,15 +40,15 @@ export function digitCard(sample: Sample): DigitCard {
   return {
     element,
     show: (p) => {
-      let best = 0;
+      let best = sample.label;
       bars.forEach((bar, k) => {
-        if (p[k]! > p[best]!) best = k;
-        columns[k]!.classList.toggle("zero", p[k] === 0);
-        bar.style.transform = `scaleY(${p[k]})`;
+        if (p && p[k]! > p[best]!) best = k;
+        columns[k]!.classList.toggle("zero", p?.[k] === 0);
+        bar.style.transform = `scaleY(${p?.[k] ?? 0})`;
       });
       element.classList.toggle("wrong", best !== sample.label);
-      const own = `P(${sample.label}) = ${probability(p[sample.label]!)}`;
-      write(answer, best === sample.label ? own : `${own}, says ${best}`);
+      const says = best === sample.label ? `says ${best}` : `says ${best} for ${sample.label}`;
+      write(answer, p ? `${says}, with ${probability(p[best]!)}` : "not asked yet");
     },
   };
 }

@@ -4,7 +4,9 @@
 import { parseArgs } from "node:util";
 import { buildPlayground, serve } from "./build.ts";
 
-const { values } = parseArgs({ options: { build: { type: "boolean", default: false }, port: { type: "string" } } });
+const { values } = parseArgs({
+  options: { build: { type: "boolean", default: false }, port: { type: "string" } },
+});
 const folder = await buildPlayground();
 if (values.build) console.log(`The playground is in ${folder}`);
 else {

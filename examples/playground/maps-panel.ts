@@ -7,8 +7,10 @@ import { opCard } from "./op-card.ts";
 import { simplexPicture } from "./simplex.ts";
 import type { Scene, Store } from "./state.ts";
 
-/** The scores are multiplied by these on the way: dense at first, where soft maps turn. */
-const factors: readonly number[] = Array.from({ length: 48 }, (_, i) => 8 * ((i + 0.5) / 48) ** 2);
+/** The scores are multiplied by these on the way to them, from next to nothing, and on from there. */
+const there: readonly number[] = Array.from({ length: 24 }, (_, i) => (i + 0.2) / 24);
+const onward: readonly number[] = Array.from({ length: 32 }, (_, i) => 1 + 9 * ((i + 1) / 32) ** 2);
+const factors: readonly number[] = [...there, ...onward];
 
 export function mountMaps(into: HTMLElement, store: Store): void {
   into.append(...mapEntries().map((entry) => mapCard(entry, store)));
@@ -29,7 +31,7 @@ function mapCard(entry: Entry, store: Store): HTMLElement {
     card.element.classList.toggle("three", n === 3);
     if (n === 3) {
       const ways = outcome.error === undefined ? path(entry, scores, card.settings(), factors) : [];
-      picture.show(p, ways);
+      picture.show(p, ways, there.length);
     }
     const text = `${supportOf(p)} of ${n} classes above zero · entropy ${fixed(entropyOf(p), 2)} nats`;
     write(facts, outcome.error === undefined ? text : "no distribution");

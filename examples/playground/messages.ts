@@ -25,12 +25,13 @@ export type ToWorker =
 export interface Report {
   readonly run: number;
   readonly step: number;
-  readonly steps: number;
   readonly epoch: number;
+  readonly epochs: number;
   /** The mean loss of the steps that were read since the last report; undefined where none was. */
   readonly loss: number | undefined;
-  /** Accuracy on the test set, 0 … 1. */
+  /** On the test set: the share of right answers, 0 … 1, and the classes of probability above zero on average. */
   readonly accuracy: number;
+  readonly meanSupport: number;
   /** Steps in a second of computing, pauses not counted; undefined at the start. */
   readonly stepsPerSecond: number | undefined;
   /** The probabilities of the samples, [samples, classes] in row-major order. */

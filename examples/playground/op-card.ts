@@ -25,7 +25,7 @@ export function opCard(
     h("h3", {}, h("code", {}, entry.name)),
     h("p", { class: "doc" }, entry.doc),
     h("p", { class: "source" }, entry.source),
-    ...elements,
+    h("div", {}, ...elements),
     h("div", { class: "result" }, ...body, sentence),
     facts,
     formulaOf(entry),

@@ -11,7 +11,12 @@ interface Line {
 }
 
 export function mountScores(into: HTMLElement, store: Store): void {
-  const list = h("div", { class: "scores", role: "group", "aria-label": "Scores" });
+  const heading = ["", "", "score", "mask", "right"].map((text) => h("span", {}, text));
+  const list = h(
+    "div",
+    { class: "scores", role: "group", "aria-label": "Scores" },
+    h("div", { class: "score heading", "aria-hidden": "true" }, ...heading),
+  );
   const lines: Line[] = [];
   const fewer = h("button", { type: "button", click: () => store.resize(lines.length - 1) }, "−");
   const more = h("button", { type: "button", click: () => store.resize(lines.length + 1) }, "+");

@@ -1,17 +1,17 @@
-// The triangle of all distributions over three classes: where a map sends the scores, and the way there as the scores grow from
-// nothing. Draws; computes no probabilities.
+// The triangle of all distributions over three classes: where a map sends the scores, the way there as the scores grow from
+// nothing, and where it leads as they grow on. Draws; computes no probabilities.
 
 import { letter, svg } from "./dom.ts";
 
 const width = 120;
-const height = 104;
-const margin = 13;
+const height = 108;
+const margin = 14;
 
 /** Where a distribution (a, b, c) lies: A below left, B below right, C above. */
 function point(p: ArrayLike<number>, from = 0): readonly [x: number, y: number] {
   const side = width - 2 * margin;
   const x = margin + side * (p[from + 1]! + p[from + 2]! / 2);
-  const y = height - margin - (height - 2 * margin + 2) * p[from + 2]!;
+  const y = height - margin - (Math.sqrt(3) / 2) * side * p[from + 2]!;
   return [x, y];
 }
 
@@ -19,13 +19,14 @@ const pair = ([x, y]: readonly [number, number]): string => `${x.toFixed(2)},${y
 
 export interface Simplex {
   readonly element: SVGSVGElement;
-  /** The distribution, and the path towards it: rows of three, one after another. */
-  readonly show: (p: readonly number[], path: readonly number[]) => void;
+  /** The distribution, and rows of three on the path through it: the first `there` lead to it, the others on. */
+  readonly show: (p: readonly number[], path: readonly number[], there: number) => void;
 }
 
 export function simplexPicture(): Simplex {
   const corners = [0, 1, 2].map((k) => point([0, 1, 2].map((j) => Number(j === k))));
   const way = svg("polyline", { class: "way" });
+  const onward = svg("polyline", { class: "way onward" });
   const dot = svg("circle", { class: "dot", r: 4 });
   const names = corners.map(([x, y], k) => {
     const [dx, dy, anchor] = [
@@ -46,16 +47,18 @@ export function simplexPicture(): Simplex {
     },
     triangle,
     ...names,
+    onward,
     way,
     dot,
   );
   return {
     element,
-    show: (p, path) => {
+    show: (p, path, there) => {
       const points: string[] = [];
       for (let from = 0; from < path.length; from += 3) points.push(pair(point(path, from)));
-      way.setAttribute("points", points.join(" "));
       const [x, y] = point(p);
+      way.setAttribute("points", [...points.slice(0, there), pair([x, y])].join(" "));
+      onward.setAttribute("points", [pair([x, y]), ...points.slice(there)].join(" "));
       dot.setAttribute("cx", x.toFixed(2));
       dot.setAttribute("cy", y.toFixed(2));
     },

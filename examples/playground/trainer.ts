@@ -6,7 +6,7 @@ import { Linear, Sequential } from "simplexgrad/nn";
 import { relu, stack, take } from "simplexgrad/ops";
 import { Adam } from "simplexgrad/optim";
 import type { Head } from "../main-job/heads.ts";
-import { accuracy } from "../main-job/metrics.ts";
+import { testFigures } from "../main-job/metrics.ts";
 import { setup, type Task } from "../main-job/train.ts";
 
 export const epochs = 40;
@@ -17,19 +17,22 @@ const readEvery = 5;
 /** What the network says of the whole test set. */
 export interface Answer {
   readonly predictions: Float32Array;
+  /** The share of right answers, 0 … 1. */
   readonly accuracy: number;
+  /** Classes of probability above zero, on average. */
+  readonly meanSupport: number;
 }
 
 export class Trainer {
   /** Steps done, and all that there will be. */
   step = 0;
   readonly steps: number;
+  readonly perEpoch: number;
   private readonly head: Head;
   private readonly task: Task;
   private readonly model: Sequential;
   private readonly adam: Adam;
   private readonly keys = splitKey(randomKey(seed), epochs);
-  private readonly perEpoch: number;
   private order: Tensor<Shape, "i32"> | undefined;
 
   constructor(head: Head, task: Task) {
@@ -82,7 +85,8 @@ export class Trainer {
   async answer(): Promise<Answer> {
     const { head, model, task } = this;
     const predictions = await readAndFree(() => head.map(model.forward(task.asked)));
-    return { predictions, accuracy: accuracy(predictions, task.data.test.y, task.data.classes) };
+    const { accuracy, meanSupport } = testFigures(predictions, task.data.test.y, task.data.classes);
+    return { predictions, accuracy, meanSupport };
   }
 }
 

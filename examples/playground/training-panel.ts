@@ -14,9 +14,11 @@ const paces: readonly (readonly [name: string, pace: number])[] = [
   ["at full speed", Number.POSITIVE_INFINITY],
 ];
 
-/** One training: what its curves are drawn from. */
+/** One training: what its curves are drawn from, and how it stands. */
 interface Run {
   readonly name: string;
+  readonly device: string;
+  last?: Report;
   readonly accuracy: { readonly x: number[]; readonly y: number[] };
   readonly loss: { readonly x: number[]; readonly y: number[] };
 }
@@ -51,7 +53,13 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
     { id: "pace", change: () => send({ type: "pace", pace: paces[pace.selectedIndex]![1] }) },
     ...paces.map(([name], i) => h("option", { selected: i === 1 }, name)),
   );
-  const start = h("button", { type: "button", class: "primary", id: "start", disabled: true, click: () => turn() });
+  const start = h("button", {
+    type: "button",
+    class: "primary",
+    id: "start",
+    disabled: true,
+    click: () => turn(),
+  });
   const reset = h("button", { type: "button", id: "reset", disabled: true, click: () => clear() }, "Reset");
 
   // Results
@@ -60,9 +68,11 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
     return [value, h("div", {}, h("dt", {}, label), value)];
   };
   const [epoch, epochBox] = figure("epoch", "epoch");
+  const [step, stepBox] = figure("step", "step");
   const [loss, lossBox] = figure("loss", "training loss");
   const [accuracy, accuracyBox] = figure("accuracy", "test accuracy");
-  const [speed, speedBox] = figure("speed", "steps per second");
+  const [support, supportBox] = figure("support", "classes above zero");
+  const [speed, speedBox] = figure("speed", "steps/s without pauses");
   const failure = h("p", { class: "failure", role: "alert" });
   const accuracyChart = chart({
     title: "Test accuracy by step; earlier runs in grey",
@@ -75,6 +85,14 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
     format: (v) => String(Number(v.toPrecision(2))),
   });
   const digits = h("div", { class: "digits" });
+  const past = h("tbody");
+  const columns = ["head", "device", "steps", "test accuracy", "classes above zero", "steps/s"];
+  const history = h(
+    "table",
+    { class: "history" },
+    h("thead", {}, h("tr", {}, ...columns.map((text) => h("th", { scope: "col" }, text)))),
+    past,
+  );
 
   into.append(
     h(
@@ -82,15 +100,21 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
       { class: "choices" },
       h("label", { class: "field", for: "head" }, "Head", head),
       note,
-      h("div", { class: "field", role: "radiogroup", "aria-label": "Device" }, "Device", h("span", {}, cpuLabel, gpuLabel)),
+      h(
+        "div",
+        { class: "field", role: "radiogroup", "aria-label": "Device" },
+        "Device",
+        h("span", {}, cpuLabel, gpuLabel),
+      ),
       gpuNote,
       h("label", { class: "field", for: "pace" }, "Train", pace),
       h("div", { class: "buttons" }, start, reset),
-      h("dl", { class: "figures" }, epochBox, lossBox, accuracyBox, speedBox),
+      h("dl", { class: "figures" }, epochBox, stepBox, lossBox, accuracyBox, supportBox, speedBox),
       failure,
     ),
     h("div", { class: "charts" }, accuracyChart.element, lossChart.element),
     digits,
+    history,
   );
 
   const send = (message: ToWorker): void => worker.postMessage(message);
@@ -99,7 +123,10 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
     state = next;
     start.disabled = state === "loading";
     reset.disabled = runs.length === 0;
-    write(start, { loading: "Start", idle: "Start", running: "Pause", paused: "Go on", done: "Train again" }[state]);
+    write(
+      start,
+      { loading: "Start", idle: "Start", running: "Pause", paused: "Go on", done: "Train again" }[state],
+    );
     write(note, heads[head.selectedIndex]!.note);
     into.dataset.state = state;
   }
@@ -118,10 +145,21 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
   function begin(): void {
     const chosen = heads[head.selectedIndex]!;
     const where: Device = gpu.checked ? "gpu" : "cpu";
-    runs.push({ name: chosen.title, accuracy: { x: [], y: [] }, loss: { x: [], y: [] } });
+    runs.push({
+      name: chosen.title,
+      device: where.toUpperCase(),
+      accuracy: { x: [], y: [] },
+      loss: { x: [], y: [] },
+    });
     while (runs.length > remembered) runs.shift();
     write(failure, "");
-    send({ type: "start", run: ++run, head: chosen.name, device: where, pace: paces[pace.selectedIndex]![1] });
+    send({
+      type: "start",
+      run: ++run,
+      head: chosen.name,
+      device: where,
+      pace: paces[pace.selectedIndex]![1],
+    });
     become("running");
   }
 
@@ -135,32 +173,54 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
     send({ type: "stop" });
     run++;
     runs.length = 0;
-    for (const value of [epoch, loss, accuracy, speed]) write(value, "–");
+    for (const value of [epoch, step, loss, accuracy, support, speed]) write(value, "–");
     write(failure, "");
-    for (const card of cards) card.show(new Array<number>(10).fill(0.1));
+    for (const card of cards) card.show();
     draw();
     become("idle");
   }
 
   function draw(): void {
     const lines = (key: "accuracy" | "loss"): Line[] => runs.map((r) => ({ name: r.name, ...r[key] }));
-    accuracyChart.show(lines("accuracy"));
+    const steps = Math.max(90, ...runs.map(({ last }) => last?.step ?? 0));
+    accuracyChart.show(lines("accuracy"), steps);
     // Losses of different heads have no common scale.
-    lossChart.show(lines("loss").slice(-1));
+    lossChart.show(lines("loss").slice(-1), steps);
+    history.hidden = runs.length === 0;
+    past.replaceChildren(
+      ...runs.map(({ name, device, last }) => {
+        const cells = last ? texts(last) : [];
+        return h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, name),
+          ...[device, ...cells.slice(1)].map((text) => h("td", {}, text)),
+        );
+      }),
+    );
   }
 
+  /** Epoch, step, accuracy, support and speed as they are written. */
+  const texts = (r: Report): string[] => [
+    `${r.epoch} of ${r.epochs}`,
+    r.step.toLocaleString("en-GB"),
+    `${(100 * r.accuracy).toFixed(1)} %`,
+    r.meanSupport.toFixed(2),
+    r.stepsPerSecond === undefined ? "–" : Math.round(r.stepsPerSecond).toLocaleString("en-GB"),
+  ];
+
   function show(report: Report, finished: boolean): void {
-    const { accuracy: acc, loss: l } = runs.at(-1)!;
-    acc.x.push(report.step);
-    acc.y.push(100 * report.accuracy);
-    write(epoch, `${report.epoch}`);
-    write(accuracy, `${(100 * report.accuracy).toFixed(1)} %`);
+    const current = runs.at(-1)!;
+    current.last = report;
+    current.accuracy.x.push(report.step);
+    current.accuracy.y.push(100 * report.accuracy);
     if (report.loss !== undefined) {
-      l.x.push(report.step);
-      l.y.push(report.loss);
+      current.loss.x.push(report.step);
+      current.loss.y.push(report.loss);
       write(loss, report.loss.toFixed(3));
     }
-    if (report.stepsPerSecond !== undefined) write(speed, Math.round(report.stepsPerSecond).toLocaleString("en-GB"));
+    const values = texts(report);
+    [epoch, step, accuracy, support, speed].forEach((box, i) => void write(box, values[i]!));
     cards.forEach((card, i) => void card.show(report.predictions.subarray(10 * i, 10 * i + 10)));
     draw();
     if (finished) become("done");

@@ -6,7 +6,7 @@ import { heads } from "../main-job/heads.ts";
 import { type Task, taskOf } from "../main-job/train.ts";
 import { unpackDigits } from "./digits.ts";
 import type { Device, FromWorker, Sample, ToWorker } from "./messages.ts";
-import { Trainer } from "./trainer.ts";
+import { epochs, Trainer } from "./trainer.ts";
 
 /** Milliseconds between reports, and of computing between looks at the messages. */
 const rhythm = 80;
@@ -71,16 +71,16 @@ async function train(start: Start): Promise<void> {
   let speed = 0.01;
 
   const report = async (loss: number | undefined): Promise<void> => {
-    const { predictions, accuracy } = await trainer.answer();
+    const { predictions, ...figures } = await trainer.answer();
     const row = (i: number) => predictions.subarray(i * data.classes, (i + 1) * data.classes);
     say({
       type: "report",
       run,
       step: trainer.step,
-      steps,
       epoch: trainer.epoch,
+      epochs,
       loss,
-      accuracy,
+      ...figures,
       stepsPerSecond: computing > 0 ? (1000 * computed) / computing : undefined,
       predictions: Float32Array.from(shown.flatMap((i) => [...row(i)])),
       finished: trainer.step === steps,
@@ -97,7 +97,9 @@ async function train(start: Start): Promise<void> {
       due = performance.now();
       continue;
     }
-    const count = Math.max(1, Math.round(Math.min((pace * rhythm) / 1000, speed * rhythm)));
+    // At most an epoch, so that a curve has points however fast the device is.
+    const most = Math.min((pace * rhythm) / 1000, speed * rhythm, trainer.perEpoch);
+    const count = Math.max(1, Math.round(most));
     const from = performance.now();
     const loss = await trainer.advance(count);
     const took = Math.max(performance.now() - from, 0.01);
