@@ -37,13 +37,13 @@ const options = (outdir: string): BuildOptions => ({
   logLevel: "warning",
 });
 
-/** Writes index.html, the style, the scripts and the data into a folder, which is emptied first. */
+/** Writes the page, its style, the scripts and the data into a folder, which is emptied first. */
 export async function buildPlayground(outdir: string = join(root, "out", "playground")): Promise<string> {
   await rm(outdir, { recursive: true, force: true });
   await mkdir(outdir, { recursive: true });
   await Promise.all([
     build(options(outdir)),
-    copyFile(join(source, "index.html"), join(outdir, "index.html")),
+    ...["index.html", "icon.svg"].map((file) => copyFile(join(source, file), join(outdir, file))),
     loadData("digits").then((data) => writeFile(join(outdir, "digits.bin"), packDigits(data))),
   ]);
   return outdir;
