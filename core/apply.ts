@@ -102,6 +102,9 @@ function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeRecord):
     const g = found[k];
     // A result that the loss does not depend on has cotangent zero.
     if (g === undefined) cotangents[k] = kinds[k] === "scalar" ? 0 : zeros(record.outputs[k]!);
+    // A number that never left the host is given as one.
+    else if (g.held === null && g.host !== null && g.size === 1 && kinds[k] === "scalar")
+      cotangents[k] = g.host[0]!;
     else cotangents[k] = isContiguous(g) ? g : contiguous(g);
   }
 

@@ -252,6 +252,8 @@ export function fromHost<D extends DType, S extends Shape = Shape>(
 ): Tensor<S, D> {
   const t = newTensor<D, S>(backend, dtype, shape, origin);
   if (t.size > 0) backend.write(t.storage, data);
+  // Class indices and positions are checked against sizes at the call, which a device that is read later could not do.
+  if (dtype === "i32" && backend.name === "webgpu") t.host = data.slice();
   return t;
 }
 

@@ -7,7 +7,7 @@ import { createWasmBackend } from "./backends/wasm/index.ts";
 import { DeviceError, showValue } from "./errors.ts";
 
 /** The backends made so far. */
-const made: { js?: Backend; wasm?: Backend } = {};
+const made: { js?: Backend; wasm?: Backend; webgpu?: Backend } = {};
 let current: Backend | undefined;
 
 /** A function that returns a 128-bit vector: what an engine must compile for the wasm device. */
@@ -37,8 +37,41 @@ export function backendOf(name: DeviceName): Backend {
     made.wasm ??= createWasmBackend();
     return made.wasm;
   }
-  const finding = name === "webgpu" ? "webgpu is not there yet" : `${showValue(name)} is no device`;
-  throw new DeviceError("useDevice", finding, 'the devices are "wasm" and "js"');
+  if (name !== "webgpu")
+    throw new DeviceError(
+      "useDevice",
+      `${showValue(name)} is no device`,
+      'the devices are "wasm", "webgpu" and "js"',
+    );
+  if (made.webgpu === undefined)
+    throw new DeviceError(
+      "webgpu",
+      "the GPU has not been opened, which takes a moment",
+      'await useDevice("webgpu") first',
+    );
+  return made.webgpu;
+}
+
+/** The GPU: opened at the first call, and again when it was lost. */
+let opening: Promise<Backend> | undefined;
+
+function openWebgpu(): Promise<Backend> {
+  if (made.webgpu !== undefined && made.webgpu.failure === undefined) return Promise.resolve(made.webgpu);
+  opening ??= import("./backends/webgpu/index.ts")
+    .then(({ createWebgpuBackend }) => createWebgpuBackend())
+    .then((backend) => {
+      made.webgpu = backend;
+      return backend;
+    })
+    .finally(() => {
+      opening = undefined;
+    });
+  return opening;
+}
+
+/** The backend of a device; the GPU is opened if need be. */
+export async function openBackend(name: DeviceName): Promise<Backend> {
+  return name === "webgpu" ? openWebgpu() : backendOf(name);
 }
 
 /** The backend that new tensors live on: wasm, or js where WebAssembly is missing or forbidden, until `useDevice` says otherwise. */
@@ -48,13 +81,15 @@ export function currentBackend(): Backend {
 }
 
 /**
- * Chooses the device of tensors made from now on; throws DeviceError when it is missing. Tensors that exist stay where they are.
+ * Chooses the device of tensors made from now on: "wasm" (the CPU, at the start), "webgpu" (the GPU) or "js". Tensors that
+ * exist stay where they are: `await t.to("webgpu")` copies them. Throws DeviceError, saying why, where the device is missing.
+ * After a GPU was lost, asking for it again opens a new one.
  *
  * @example
- * await useDevice("js");
+ * await useDevice("webgpu");
  */
 export async function useDevice(name: DeviceName): Promise<void> {
-  current = backendOf(name);
+  current = await openBackend(name);
 }
 
 /** The backends made so far. */

@@ -50,8 +50,8 @@ function title(t: Tensor): string {
 
 /** The elements if they can be read at once, else why not. */
 function readable(t: Tensor): TypedArray | string {
-  if (t.held === null && t.host === null) return "freed";
-  if (t.held !== null && t.device === "webgpu") return "read it with await data()";
+  if (t.held === null && t.host === null && t.arriving === null) return "freed";
+  if (t.host === null && t.device === "webgpu") return "read it with await data()";
   return t.dataSync();
 }
 

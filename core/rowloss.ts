@@ -6,7 +6,20 @@ import type { FloatDType } from "./dtype.ts";
 import { ArgumentError, showValue } from "./errors.ts";
 import type { HandWrittenGradient } from "./formula.ts";
 import { checkFloat, describe, type Op } from "./op.ts";
-import { div, equal, greater, n, type Row, type Scalar, select, sum, type Value } from "./row/expr.ts";
+import {
+  and,
+  div,
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  n,
+  type Row,
+  type Scalar,
+  select,
+  sum,
+  type Value,
+} from "./row/expr.ts";
 import {
   type AxisOption,
   axisLast,
@@ -126,8 +139,11 @@ export function rowLoss<
       // Rows that do not count: whatever their scores hold, nothing comes out and nothing goes back.
       const counted = (value: Value | number): Value =>
         select(equal(inputs.target, inputs.ignoreIndex), 0, value);
+      // Labels that a device computed are not checked at the call: one that is no class has no loss.
+      const { target } = inputs;
+      const known = select(and(greaterEqual(target, 0), less(target, n)), loss, Number.NaN);
       return {
-        results: [counted(loss), counted(weight)],
+        results: [counted(known), counted(weight)],
         ...(vjp ? { vjp: ([g, ...more]: readonly Value[]) => vjp([counted(g!), ...more]) } : {}),
       };
     },

@@ -311,7 +311,7 @@ export class RowOp {
         `give shape ${showShape(outer)}`,
       );
     }
-    if (labels.device !== "webgpu") {
+    if (labels.device !== "webgpu" || labels.host !== null) {
       const data = hostCopy(labels);
       for (let i = 0; i < data.length; i++) {
         const v = data[i]!;

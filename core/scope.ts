@@ -9,11 +9,10 @@
 
 import type { Storage } from "./backends/backend.ts";
 import { backendsInUse } from "./device.ts";
-import { dtypes } from "./dtype.ts";
 import { ArgumentError, LifetimeError, showShape } from "./errors.ts";
 import { Parameter } from "./parameter.ts";
 import { isRecording } from "./tape.ts";
-import { hostCopy, Tensor } from "./tensor.ts";
+import { fetched, hostCopy, Tensor } from "./tensor.ts";
 
 /** A tensor of at most this many elements that outlives its scope is copied out and stays readable. */
 const RESCUED = 64;
@@ -213,17 +212,25 @@ export function keepBy(t: Tensor, keeper: Keeper): void {
 /** Frees a tensor's memory now; a small one stays readable. For values that are known to be superseded. */
 export function release(t: Tensor): void {
   if (t.held !== null && t.host === null && t.size <= RESCUED && !t.hidden) {
-    if (t.backend.name === "webgpu") {
-      // Nothing can be copied out at once: the garbage collector decides.
-      keepBy(t, new Keeper());
-      return;
-    }
-    t.host = hostCopy(t);
+    if (t.backend.name === "webgpu") copyOut(t);
+    else t.host = hostCopy(t);
     const own = t as { -readonly [K in keyof Tensor]: Tensor[K] };
     own.steps = null;
     own.offset = 0;
   }
   drop(t);
+}
+
+/** Has a small tensor copied to the host behind the program's back: commands run in order, so its memory can go now. */
+function copyOut(t: Tensor): void {
+  t.arriving = fetched(t);
+  t.arriving.then(
+    (host) => {
+      t.host = host;
+      t.arriving = null;
+    },
+    () => {}, // whoever reads the tensor is told
+  );
 }
 
 /** Frees a tensor's memory now, small or not: for values that no user can have seen. */
@@ -240,6 +247,12 @@ export function drop(t: Tensor): void {
 /** Memory for a tensor that has lost it: from the host copy if it was small, else LifetimeError. */
 export function revive(t: Tensor): Storage {
   if (t.host === null) {
+    if (t.arriving !== null)
+      throw new LifetimeError(
+        t.origin,
+        "its scope has ended, and its value is still on the way from the GPU",
+        "await data() first, or return it from the scope",
+      );
     const finding = `its result of shape ${showShape(t.shape)} is used after the scope that made it has freed it`;
     throw new LifetimeError(t.origin, finding, "return it from the scope, or keep() it");
   }

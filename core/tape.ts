@@ -2,14 +2,14 @@
 // Rules are written in ops, so an outer tape records them: higher orders need nothing else. Knows no op but addition.
 
 import { addTensors } from "./apply.ts";
-import { onesLike, zerosLike } from "./create.ts";
-import { type DType, isFloat } from "./dtype.ts";
+import { zerosLike } from "./create.ts";
+import { type DType, dtypes, isFloat } from "./dtype.ts";
 import { ArgumentError, DTypeError, GradientError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display } from "./inspect.ts";
 import { Parameter } from "./parameter.ts";
 import { drop, eachTensor, hand, isRecord, passingOn, Scope, scope } from "./scope.ts";
 import { type Shape, sameShape } from "./shape.ts";
-import { Tensor, viewOf } from "./tensor.ts";
+import { hostTensor, Tensor, viewOf } from "./tensor.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
 // Recording
@@ -468,6 +468,10 @@ function checkLoss(place: string, value: unknown): asserts value is Tensor {
   }
 }
 
+/** The cotangent of a loss. */
+const one = ({ backend, dtype, shape }: Tensor): Tensor =>
+  hostTensor(backend, dtype, shape, new dtypes[dtype].array(1).fill(1));
+
 function unreachable(place: string, names: readonly string[], tape: Tape): GradientError {
   const ends = [...new Set(tape.ends)].join(", ");
   const wayOut = ends
@@ -558,7 +562,7 @@ function differentiate<T>(
     );
     try {
       checkLoss(place, value);
-      const gradients = pulled(place, tape, [value], [onesLike(value)], watched);
+      const gradients = pulled(place, tape, [value], [one(value)], watched);
       return result(value, Array.isArray(argnums) ? which.map((i) => gradients[i]) : gradients[which[0]!]);
     } finally {
       tape.mark.phase = "over";
@@ -636,7 +640,7 @@ export function lossAndGradients<T extends Tensor>(
   const { tape, value } = recordOn(place, targets, names, f);
   try {
     checkLoss(place, value);
-    const found = walkBack(tape, [value], [onesLike(value)], targets);
+    const found = walkBack(tape, [value], [one(value)], targets);
     if (found.every((g) => g === undefined)) throw unreachable(place, ["any of the parameters"], tape);
     let next = 0;
     const gradients = parameters.map((p) => {

@@ -2,6 +2,7 @@
 // Methods only read, view and display. Arithmetic is functions (`ops/`); lifetimes are `scope.ts`; gradients `tape.ts`.
 
 import type { Backend, DeviceName, Storage, View } from "./backends/backend.ts";
+import { openBackend } from "./device.ts";
 import { type ArrayOf, type DType, dtypes, type TypedArray } from "./dtype.ts";
 import { ArgumentError, DeviceError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display, showHTML, showTensor } from "./inspect.ts";
@@ -57,11 +58,13 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
   /** @internal Strides, or null where they are those of row-major order. Read through `strides`. */
   readonly steps: readonly number[] | null;
 
-  /** @internal The memory while it lives, the host copy of a small tensor that outlived its scope, and who frees it. */
+  /** @internal The memory while it lives. */
   held: Storage | null;
-  /** @internal */
+  /** @internal The elements on the host: of a small tensor that outlived its scope, or of integers that came from there. */
   host: TypedArray | null = null;
-  /** @internal */
+  /** @internal The host copy on its way, where a device cannot be read at once. */
+  arriving: Promise<TypedArray> | null = null;
+  /** @internal Who frees the memory. */
   owner: Owner | null = null;
   /** @internal Places that a walk back holds this cotangent at. */
   uses = 0;
@@ -83,7 +86,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
     size: number,
     steps: readonly number[] | null,
     offset: number,
-    held: Storage,
+    held: Storage | null,
     origin: string,
   ) {
     this.dtype = dtype;
@@ -124,14 +127,26 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
    * await tensor([1, 2, 3]).data(); // Float32Array [1, 2, 3]
    */
   async data(): Promise<ArrayOf<D>> {
-    if (this.size === 0 || this.held === null) return hostCopy(this) as ArrayOf<D>;
-    const { backend, dtype, size } = this;
-    const [storage, offset] = gathered(this);
-    try {
-      return (await backend.read(storage, dtype, offset, size)) as ArrayOf<D>;
-    } finally {
-      storage.release();
-    }
+    if (this.size > 0 && this.held !== null) return (await fetched(this)) as ArrayOf<D>;
+    return (this.arriving === null ? hostCopy(this) : (await this.arriving).slice()) as ArrayOf<D>;
+  }
+
+  /**
+   * A copy on another device ("wasm", "webgpu", "js"), or this tensor where it lives there already. A constant to tapes: nothing
+   * is differentiated across devices. Throws DeviceError where the device is missing or has not this element type.
+   *
+   * @example
+   * const onGpu = await x.to("webgpu");
+   */
+  async to(device: DeviceName): Promise<Tensor<S, D>> {
+    const backend = await openBackend(device);
+    if (backend === this.backend) return this;
+    if (this.dtype === "f64" && !backend.floats.includes("f64"))
+      throw new DeviceError("to", `${device} has no f64`, 'cast to "f32" first, or stay on wasm');
+    const data = await this.data();
+    const copy = newTensor<D, S>(backend, this.dtype, this.shape, this.origin);
+    if (copy.size > 0) backend.write(copy.storage, data);
+    return copy;
   }
 
   /** The elements at once, as `data`; throws DeviceError where reading is only asynchronous (WebGPU). */
@@ -224,17 +239,20 @@ export function newTensor<D extends DType, S extends Shape = Shape>(
   origin = "tensor",
 ): Tensor<S, D> {
   const size = sizeOf(shape);
-  const t = new Tensor<S, D>(
-    backend,
-    dtype,
-    shape,
-    size,
-    null,
-    0,
-    backend.allocate(dtype, size),
-    origin,
-  );
+  const t = new Tensor<S, D>(backend, dtype, shape, size, null, 0, backend.allocate(dtype, size), origin);
   adopt(t);
+  return t;
+}
+
+/** A small constant that stays on the host until a device asks for it: rules that take numbers never do. */
+export function hostTensor<D extends DType>(
+  backend: Backend,
+  dtype: D,
+  shape: readonly number[],
+  data: TypedArray,
+): Tensor<Shape, D> {
+  const t = new Tensor<Shape, D>(backend, dtype, shape, data.length, null, 0, null, "constant");
+  t.host = data;
   return t;
 }
 
@@ -257,6 +275,7 @@ export function viewOf<D extends DType, S extends Shape = Shape>(
     t.storage.retain(),
     origin,
   );
+  if (steps === null && view.size === t.size) view.host = t.host;
   adopt(view);
   return view;
 }
@@ -301,12 +320,20 @@ function gathered(t: Tensor): [Storage, number] {
   return [run, 0];
 }
 
+/** The elements of a tensor that has memory, read without waiting for other reads; the memory may be freed meanwhile. */
+export function fetched(t: Tensor): Promise<TypedArray> {
+  const [run, offset] = gathered(t);
+  const data = t.backend.read(run, t.dtype, offset, t.size);
+  run.release();
+  return data;
+}
+
 /** The elements in row-major order on the host, in an array of their own. */
 export function hostCopy(t: Tensor): TypedArray {
-  if (t.held === null && t.host !== null) return t.host.slice();
+  if (t.host !== null) return t.host.slice();
+  if (t.size === 0) return new dtypes[t.dtype].array(0);
   if (t.backend.name === "webgpu")
     throw new DeviceError("dataSync", "a tensor on webgpu can only be read asynchronously", "await data()");
-  if (t.size === 0) return new dtypes[t.dtype].array(0);
   if (t.steps === null) return t.backend.readSync(t.storage, t.dtype, t.offset, t.size);
   const [run, offset] = gathered(t);
   const data = t.backend.readSync(run, t.dtype, offset, t.size);

@@ -1,6 +1,6 @@
 // First values of weights, as functions from a shape to a tensor. All of them are drawn from a key or a seed on the host.
 
-import { fromHost } from "../core/create.ts";
+import { destination, fromHost } from "../core/create.ts";
 import { dtypes, type FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
@@ -160,13 +160,14 @@ export function orthogonal<const S extends readonly number[], D extends FloatDTy
 ): Tensor<Plain<S>, D> {
   const place = "orthogonal";
   checkOptions(place, options, ["gain", ...places]);
-  const { gain: factor = 1, dtype = "f32" as D, ...rest } = options;
+  const { gain: factor = 1, device, dtype: wanted = "f32" as D, ...rest } = options;
+  const [backend, dtype] = destination(place, { dtype: wanted, ...(device ? { device } : {}) }, wanted);
   positive(place, "gain", factor);
   const { fanIn: columns } = fans(place, shape);
   const rows = shape[0]!;
   const wide = rows <= columns;
   const [count, length] = wide ? [rows, columns] : [columns, rows];
-  const drawn = normal([count, length], { ...rest, dtype: "f64" });
+  const drawn = normal([count, length], { ...rest, dtype: "f64", device: "js" });
   const q = drawn.dataSync();
   const row = (i: number): Float64Array => q.subarray(i * length, (i + 1) * length);
   for (let i = 0; i < count; i++) {
@@ -184,7 +185,7 @@ export function orthogonal<const S extends readonly number[], D extends FloatDTy
   for (let i = 0; i < rows; i++)
     for (let j = 0; j < columns; j++)
       data[i * columns + j] = factor * q[wide ? i * length + j : j * length + i]!;
-  return fromHost(drawn.backend, dtype, [...shape], data, place);
+  return fromHost(backend, dtype, [...shape], data, place);
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

@@ -1,6 +1,7 @@
 // A model is an object that holds parameters and other modules: named as PyTorch names them, printed, switched between training and use.
 // Computes nothing itself and knows no layer.
 
+import type { DeviceName } from "../core/backends/backend.ts";
 import { ArgumentError, showValue } from "../core/errors.ts";
 import { display } from "../core/inspect.ts";
 import { Parameter } from "../core/parameter.ts";
@@ -62,6 +63,22 @@ export abstract class Module {
   /** Puts this module and all inside into use: dropout passes everything. Returns the module. */
   eval(): this {
     return this.train(false);
+  }
+
+  /**
+   * Brings all parameters to a device ("wasm", "webgpu", "js"). An optimizer that has moments already is brought there too, by
+   * its own `to`. Returns the module. Throws DeviceError where the device is missing; nothing has moved then.
+   *
+   * @example
+   * await model.to("webgpu");
+   */
+  async to(device: DeviceName): Promise<this> {
+    const parameters = this.parameters();
+    const there = await Promise.all(parameters.map(({ value }) => value.to(device)));
+    parameters.forEach((p, i) => {
+      p.value = there[i]!;
+    });
+    return this;
   }
 
   /** Goes through everything inside, members of modules after the modules themselves. */

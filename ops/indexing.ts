@@ -37,7 +37,7 @@ function checkPositions(place: string, index: unknown, size: number): asserts in
       `positions of ${index.dtype}`,
       'give them as i32: tensor([0, 2], { dtype: "i32" })',
     );
-  if (index.device === "webgpu") return;
+  if (index.device === "webgpu" && index.host === null) return;
   const data = hostCopy(index);
   for (let i = 0; i < data.length; i++) {
     const v = data[i]!;

@@ -1,6 +1,7 @@
 // What all optimizers share: parameters in groups, their moments, and `minimize`.
 // A method of optimization is one formula in a file of its own: old parameter, gradient and moments in, new ones out.
 
+import type { DeviceName } from "../core/backends/backend.ts";
 import type { FloatDType } from "../core/dtype.ts";
 import {
   ArgumentError,
@@ -159,6 +160,22 @@ export abstract class Optimizer<O extends object = object> {
     scope(() => this.change(gradients));
   }
 
+  /**
+   * Brings what the optimizer remembers to the device that the parameters were brought to.
+   *
+   * @example
+   * await model.to("webgpu");
+   * await adam.to("webgpu");
+   */
+  async to(device: DeviceName): Promise<this> {
+    const moments = this.slots.flatMap((slot) => slot.moments);
+    const there = await Promise.all(moments.map(({ value }) => value.to(device)));
+    moments.forEach((cell, i) => {
+      cell.value = there[i]!;
+    });
+    return this;
+  }
+
   private change(gradients: readonly (Tensor | undefined)[]): void {
     for (const group of this.groups) this.check(group);
     for (let i = 0; i < gradients.length; i++) {
@@ -169,7 +186,14 @@ export abstract class Optimizer<O extends object = object> {
       const theta = parameter.value as Tensor;
       const moment = (k: number): Tensor => {
         moments[k] ??= zeroMoment(parameter);
-        return moments[k].value;
+        const { value } = moments[k];
+        if (value.backend !== theta.backend)
+          throw new DeviceError(
+            this.name,
+            `${parameter.name} lives on ${theta.device} and its moments on another device`,
+            `await ${this.name.toLowerCase()}.to(${JSON.stringify(theta.device)}), or make a new optimizer`,
+          );
+        return value;
       };
       const made = this.update({ theta, g, options: group, t: slot.steps + 1, moment });
       slot.steps++;

@@ -1,5 +1,6 @@
 // What the library weighs in a page, and that importing one map brings one map.
 
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -9,19 +10,36 @@ import { allOps } from "../ops/index.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** The text of an ES bundle of what a page imports. */
-async function bundle(contents: string): Promise<string> {
-  const { outputFiles } = await build({
+/** The text of an ES bundle of what a page imports: what it loads at once, and what only a call of it would load. */
+async function bundles(contents: string): Promise<{ page: string; later: string }> {
+  const { outputFiles, metafile } = await build({
     stdin: { contents, resolveDir: root, loader: "ts" },
     bundle: true,
+    splitting: true,
     minify: true,
     format: "esm",
     target: "es2022",
+    outdir: "page",
     write: false,
+    metafile: true,
     logLevel: "error",
   });
-  return outputFiles[0]!.text;
+  const atOnce = new Set<string>();
+  const load = (file: string): void => {
+    if (atOnce.has(file)) return;
+    atOnce.add(file);
+    for (const { path, kind } of metafile.outputs[file]!.imports) if (kind === "import-statement") load(path);
+  };
+  load(Object.keys(metafile.outputs).find((file) => metafile.outputs[file]!.entryPoint === "<stdin>")!);
+  const text = (wanted: boolean): string =>
+    outputFiles
+      .filter(({ path }) => atOnce.has(relative(process.cwd(), path)) === wanted)
+      .map((file) => file.text)
+      .join("\n");
+  return { page: text(true), later: text(false) };
 }
+
+const bundle = async (contents: string): Promise<string> => (await bundles(contents)).page;
 
 /** Kilobytes of 1,024 bytes, ndarray included. */
 const gzipped = (text: string): number => gzipSync(text, { level: 9 }).length / 1024;
@@ -45,6 +63,17 @@ describe("the minified, gzipped ES bundle", () => {
   ])("of %s is at most %d KB", async (_, limit, contents) => {
     expect(gzipped(await bundle(contents))).toBeLessThanOrEqual(limit);
   });
+});
+
+test("the GPU is a chunk of its own, of at most 20 KB, which a page loads when it asks for it", async () => {
+  const { page, later } = await bundles(
+    'export { softmax } from "./ops/index.ts"; export { tensor, useDevice } from "./core/index.ts";',
+  );
+  for (const word of ["workgroup", "requestAdapter"]) {
+    expect(page).not.toContain(word);
+    expect(later).toContain(word);
+  }
+  expect(gzipped(later)).toBeLessThanOrEqual(20);
 });
 
 describe("importing one op", () => {
@@ -96,5 +125,5 @@ test("importing an op brings the kernels and words that it runs, and no others",
 
 test("importing nothing brings nothing", async () => {
   const entries = ["core", "ops", "nn", "losses", "optim"].map((entry) => `import "./${entry}/index.ts";`);
-  expect((await bundle(entries.join("\n"))).trim()).toBe("");
+  expect((await bundles(entries.join("\n"))).page.trim()).toBe("");
 });

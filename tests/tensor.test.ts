@@ -360,13 +360,6 @@ test("item refuses anything but one element", () => {
   refuses(() => none.item(), ShapeError, /0 elements/);
 });
 
-test("a device that is missing says which there are", async () => {
-  await expect(useDevice("webgpu")).rejects.toThrow(DeviceError);
-  await expect(useDevice("webgpu")).rejects.toThrow(
-    /webgpu is not there yet; the devices are "wasm" and "js"/,
-  );
-});
-
 test("use after the scope names op, shape and way out", () => {
   let lost: Tensor | undefined;
   scope(() => {
