@@ -7,7 +7,7 @@ import { Formula, type Gradient, type Runnable } from "./formula.ts";
 import { add, rowInput } from "./row/expr.ts";
 import { sameShape } from "./shape.ts";
 import { record, type TapeRecord, trackedBits } from "./tape.ts";
-import { contiguous, isContiguous, newTensor, type Tensor } from "./tensor.ts";
+import { contiguous, isContiguous, newTensor, type Tensor, zerosBeside } from "./tensor.ts";
 import { reshape, sumTo } from "./views.ts";
 
 /** Tensors and numbers laid out for a formula: `rows` rows of `n` entries. */
@@ -101,7 +101,7 @@ function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeRecord):
   for (let k = 0; k < found.length; k++) {
     const g = found[k];
     // A result that the loss does not depend on has cotangent zero.
-    if (g === undefined) cotangents[k] = kinds[k] === "scalar" ? 0 : zeros(record.outputs[k]!);
+    if (g === undefined) cotangents[k] = kinds[k] === "scalar" ? 0 : zerosBeside(record.outputs[k]!);
     // A number that never left the host is given as one.
     else if (g.held === null && g.host !== null && g.size === 1 && kinds[k] === "scalar")
       cotangents[k] = g.host[0]!;
@@ -124,7 +124,7 @@ function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeRecord):
     if (typeof t === "number") continue;
     const part = parts[i];
     if (part === undefined) passed.push(undefined);
-    else if (part.how === "zero") passed.push(zeros(t));
+    else if (part.how === "zero") passed.push(zerosBeside(t));
     else {
       const g = part.how === "computed" ? computed[part.at]! : (cotangents[part.at] as Tensor);
       passed.push(sameShape(g.shape, t.shape) ? g : fitted(g, t, rows, inputs[i]!.kind === "row" ? n : 1));
@@ -186,10 +186,4 @@ export function addTensors(a: Tensor, b: Tensor): Tensor {
   const operands = [isContiguous(a) ? a : contiguous(a), isContiguous(b) ? b : contiguous(b)];
   const layout = { rows: 1, n: a.size, strides: [0, 0] };
   return apply(addition, operands, layout, a.backend, a.dtype as FloatDType, [a.shape])[0]!;
-}
-
-function zeros(like: Tensor): Tensor {
-  const t = newTensor(like.backend, like.dtype, like.shape, "zeros");
-  like.backend.fill(t.storage, t.dtype, t.size, 0);
-  return t;
 }

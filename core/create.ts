@@ -14,7 +14,7 @@ import {
 } from "./errors.ts";
 import { isNdArrayLike, type NdArrayLike, ndarrayEntries } from "./ndarray.ts";
 import { checkShape, type Plain, type Shape, sizeOf } from "./shape.ts";
-import { checkTensor, newTensor, type Tensor } from "./tensor.ts";
+import { checkTensor, fromHost, newTensor, type Tensor } from "./tensor.ts";
 
 /** Where and as what a new tensor is stored. */
 export interface CreateOptions<D extends DType = DType> {
@@ -240,21 +240,6 @@ function upload(backend: Backend, dtype: DType, shape: readonly number[], values
     }
   }
   return fromHost(backend, dtype, [...shape], array, "tensor");
-}
-
-/** Host data of the right type as a tensor; sizes are trusted. */
-export function fromHost<D extends DType, S extends Shape = Shape>(
-  backend: Backend,
-  dtype: D,
-  shape: readonly number[],
-  data: TypedArray,
-  origin: string,
-): Tensor<S, D> {
-  const t = newTensor<D, S>(backend, dtype, shape, origin);
-  if (t.size > 0) backend.write(t.storage, data);
-  // Class indices and positions are checked against sizes at the call, which a device that is read later could not do.
-  if (dtype === "i32" && backend.name === "webgpu") t.host = data.slice();
-  return t;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,11 @@
 // Which device computes. Backends are made at first use; the CPU is ready at import, synchronously.
 // Knows no tensor: moving data between devices is reading and writing.
 
-import type { Backend, DeviceName } from "./backends/backend.ts";
+import { type Backend, type DeviceName, made, ways } from "./backends/backend.ts";
 import { createJsBackend } from "./backends/js/index.ts";
 import { createWasmBackend } from "./backends/wasm/index.ts";
 import { DeviceError, showValue } from "./errors.ts";
 
-/** The backends made so far. */
-const made: { js?: Backend; wasm?: Backend; webgpu?: Backend } = {};
 let current: Backend | undefined;
 
 /** A function that returns a 128-bit vector: what an engine must compile for the wasm device. */
@@ -27,6 +25,7 @@ function hasWasm(): boolean {
 
 /** The backend of a device, made at first use; throws DeviceError where the device is missing. */
 export function backendOf(name: DeviceName): Backend {
+  ways.open = openBackend;
   if (name === "js") {
     made.js ??= createJsBackend();
     return made.js;
@@ -90,9 +89,4 @@ export function currentBackend(): Backend {
  */
 export async function useDevice(name: DeviceName): Promise<void> {
   current = await openBackend(name);
-}
-
-/** The backends made so far. */
-export function backendsInUse(): readonly Backend[] {
-  return Object.values(made);
 }

@@ -2,11 +2,11 @@
 // The same words on every device; floats derived by logarithms and cosines are drawn on the host, so they are the same too.
 
 import { random } from "./backends/kernels.ts";
-import { type CreateOptions, destination, fromHost } from "./create.ts";
+import { type CreateOptions, destination } from "./create.ts";
 import { type DType, dtypes, type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, showValue } from "./errors.ts";
 import { checkShape, type Plain, sizeOf } from "./shape.ts";
-import { newTensor, type Tensor } from "./tensor.ts";
+import { fromHost, newTensor, type Tensor } from "./tensor.ts";
 import { type Key, randomWords, threefry, unitDouble, unitFloat } from "./threefry.ts";
 
 export { type Key, randomWords, threefry } from "./threefry.ts";

@@ -2,7 +2,6 @@
 // Checks arguments and lays tensors out as rows; `apply.ts` runs and records. Knows no op in particular.
 
 import { apply } from "./apply.ts";
-import { fromHost } from "./create.ts";
 import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { Formula, type HandWrittenGradient } from "./formula.ts";
@@ -43,7 +42,7 @@ import {
   type Shape,
   sameShape,
 } from "./shape.ts";
-import { checkTensor, hostCopy, Tensor } from "./tensor.ts";
+import { checkTensor, fromHost, hostCopy, Tensor } from "./tensor.ts";
 import { broadcastTo, reshape, transpose } from "./views.ts";
 
 // ---------------------------------------------------------------------------------------------------------------

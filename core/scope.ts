@@ -7,8 +7,7 @@
 
 /// <reference lib="esnext.disposable" preserve="true" />
 
-import type { Storage } from "./backends/backend.ts";
-import { backendsInUse } from "./device.ts";
+import { made, type Storage } from "./backends/backend.ts";
 import { ArgumentError, LifetimeError, showShape } from "./errors.ts";
 import { Parameter } from "./parameter.ts";
 import { isRecording } from "./tape.ts";
@@ -152,7 +151,7 @@ export interface Memory {
 /** What living tensors occupy on all devices, in bytes. */
 export function memory(): Memory {
   const total = { tensors: living, bytes: 0, pool: 0, peak: 0 };
-  for (const backend of backendsInUse()) {
+  for (const backend of Object.values(made)) {
     const use = backend.memory();
     total.bytes += use.bytes;
     total.pool += use.pool;

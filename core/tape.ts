@@ -2,14 +2,13 @@
 // Rules are written in ops, so an outer tape records them: higher orders need nothing else. Knows no op but addition.
 
 import { addTensors } from "./apply.ts";
-import { zerosLike } from "./create.ts";
 import { type DType, dtypes, isFloat } from "./dtype.ts";
 import { ArgumentError, DTypeError, GradientError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display } from "./inspect.ts";
 import { Parameter } from "./parameter.ts";
 import { drop, eachTensor, hand, isRecord, passingOn, Scope, scope } from "./scope.ts";
 import { type Shape, sameShape } from "./shape.ts";
-import { hostTensor, Tensor, viewOf } from "./tensor.ts";
+import { hostTensor, Tensor, viewOf, zerosBeside } from "./tensor.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
 // Recording
@@ -484,7 +483,7 @@ const constantRule: Rule = {
   name: "gradient",
   // The gradient itself is passed on; what it depends on in form only gets zeros.
   vjp: ([g], { inputs }, wanted) =>
-    wanted.map((want, i) => (i === 0 ? g : want ? zerosLike(inputs[i]!) : undefined)),
+    wanted.map((want, i) => (i === 0 ? g : want ? zerosBeside(inputs[i]!) : undefined)),
 };
 
 /** The derivative of a linear function is constant, and the derivative of that is zero, not an error: the outer tapes are told. */

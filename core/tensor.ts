@@ -1,8 +1,7 @@
 // The value: an immutable strided window on device memory, with its element type and sizes.
 // Methods only read, view and display. Arithmetic is functions (`ops/`); lifetimes are `scope.ts`; gradients `tape.ts`.
 
-import type { Backend, DeviceName, Storage, View } from "./backends/backend.ts";
-import { openBackend } from "./device.ts";
+import { type Backend, type DeviceName, type Storage, type View, ways } from "./backends/backend.ts";
 import { type ArrayOf, type DType, dtypes, type TypedArray } from "./dtype.ts";
 import { ArgumentError, DeviceError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display, showHTML, showTensor } from "./inspect.ts";
@@ -139,7 +138,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
    * const onGpu = await x.to("webgpu");
    */
   async to(device: DeviceName): Promise<Tensor<S, D>> {
-    const backend = await openBackend(device);
+    const backend = await ways.open!(device);
     if (backend === this.backend) return this;
     if (this.dtype === "f64" && !backend.floats.includes("f64"))
       throw new DeviceError("to", `${device} has no f64`, 'cast to "f32" first, or stay on wasm');
@@ -241,6 +240,28 @@ export function newTensor<D extends DType, S extends Shape = Shape>(
   const size = sizeOf(shape);
   const t = new Tensor<S, D>(backend, dtype, shape, size, null, 0, backend.allocate(dtype, size), origin);
   adopt(t);
+  return t;
+}
+
+/** Host data of the right type as a tensor; sizes are trusted. */
+export function fromHost<D extends DType, S extends Shape = Shape>(
+  backend: Backend,
+  dtype: D,
+  shape: readonly number[],
+  data: TypedArray,
+  origin: string,
+): Tensor<S, D> {
+  const t = newTensor<D, S>(backend, dtype, shape, origin);
+  if (t.size > 0) backend.write(t.storage, data);
+  // Class indices and positions are checked against sizes at the call, which a device that is read later could not do.
+  if (dtype === "i32" && backend.name === "webgpu") t.host = data.slice();
+  return t;
+}
+
+/** Zeros of the sizes and the element type of a tensor, beside it. */
+export function zerosBeside<S extends Shape, D extends DType>(like: Tensor<S, D>): Tensor<S, D> {
+  const t = newTensor<D, S>(like.backend, like.dtype, like.shape, "zeros");
+  if (t.size > 0) like.backend.fill(t.storage, t.dtype, t.size, 0);
   return t;
 }
 

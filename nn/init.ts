@@ -1,12 +1,12 @@
 // First values of weights, as functions from a shape to a tensor. All of them are drawn from a key or a seed on the host.
 
-import { destination, fromHost } from "../core/create.ts";
+import { destination } from "../core/create.ts";
 import { dtypes, type FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
 import { normal, type RandomOptions, uniform } from "../core/random.ts";
 import { checkShape, type Plain } from "../core/shape.ts";
-import type { Tensor } from "../core/tensor.ts";
+import { fromHost, type Tensor } from "../core/tensor.ts";
 
 export { ones, zeros } from "../core/create.ts";
 export { normal, uniform } from "../core/random.ts";

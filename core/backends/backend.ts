@@ -83,6 +83,12 @@ export interface HandKernel<A extends readonly unknown[]> {
   wasm(device: WasmDevice, ...args: A): void;
 }
 
+/** The backends made so far. */
+export const made: { [D in DeviceName]?: Backend } = {};
+
+/** How to come from one device to another: whoever makes backends says so when it makes one, and a page without any has none. */
+export const ways: { open?(name: DeviceName): Promise<Backend> } = {};
+
 export interface Backend {
   readonly name: DeviceName;
   /** The float types this device computes in. */
