@@ -4,14 +4,14 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Storage, type View } from "../../core/backends/backend.ts";
 import * as js from "../../core/backends/js/kernels.ts";
-import { openDevice } from "../../core/backends/webgpu/device.ts";
 import { copy, copyInto, corePipelines, fill, handKernels } from "../../core/backends/webgpu/kernels.ts";
 import { Queue } from "../../core/backends/webgpu/queue.ts";
 import { type DType, dtypes, type TypedArray } from "../../core/dtype.ts";
 import { contiguousStrides, sizeOf } from "../../core/shape.ts";
 import { randomWords } from "../../core/threefry.ts";
+import { openAdapter } from "./adapter.ts";
 
-const gpu = new Queue(await openDevice());
+const gpu = await openAdapter();
 
 /** Memory of the device with these elements; left to the pool of a queue that dies with the test. */
 function put(data: TypedArray): Storage {
@@ -135,7 +135,7 @@ test("a copy of any view in any type holds what the view shows", async () => {
         );
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 
@@ -351,7 +351,7 @@ test("cumsum adds along rows in both directions, short and long", async () => {
     [3, 2048],
     [3, 2049],
     [2, 70_000],
-    [1, 2 ** 20 + 3],
+    [1, 2 ** 19 + 3],
   ] as const) {
     for (const reverse of [false, true]) {
       for (const [dtype, x, tolerance] of [
@@ -390,9 +390,9 @@ test("sort is stable in both directions, with NaN last, for rows of any length",
     [3, 1024],
     [2, 1025],
     [3, 5000],
-    [1, 100_003],
+    [1, 70_003],
   ] as const) {
-    for (const dtype of types) {
+    for (const dtype of n > 2000 ? (["f32"] as const) : types) {
       // Few different values, so that many are equal.
       const kinds = elements(dtype, 50, 13);
       const x = integers(rows * n, 50, 14).reduce(
@@ -415,8 +415,8 @@ test("sorting and scattering by any index give what the plain loops give", async
   await fc.assert(
     fc.asyncProperty(
       fc.record({
-        rows: fc.integer({ min: 1, max: 20 }),
-        n: fc.integer({ min: 1, max: 3000 }),
+        rows: fc.integer({ min: 1, max: 9 }),
+        n: fc.integer({ min: 1, max: 2500 }),
         size: fc.integer({ min: 1, max: 40 }),
         seed: fc.nat(1000),
       }),
@@ -436,7 +436,7 @@ test("sorting and scattering by any index give what the plain loops give", async
         expect(distance(await get(out, "f32", rows * size), sums)).toBeLessThan(1e-6);
       },
     ),
-    { numRuns: 25 },
+    { numRuns: 12 },
   );
 });
 

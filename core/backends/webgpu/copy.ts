@@ -4,7 +4,7 @@ import type { DType } from "../../dtype.ts";
 import { contiguousStrides } from "../../shape.ts";
 import type { View } from "../backend.ts";
 import type { Block, Queue } from "./queue.ts";
-import { run, runEach, type Shader } from "./shader.ts";
+import { run, type Shader, threads } from "./shader.ts";
 
 /** An axis of a copy: its entries, and the distance from one to the next on either side. */
 type Axis = readonly [size: number, from: number, to: number];
@@ -12,84 +12,80 @@ type Axis = readonly [size: number, from: number, to: number];
 /** Axes that a shader walks along. */
 const mostAxes = 8;
 
-// Negative steps are words that wrap around.
-const globals = `
+// An axis is a vector of the slot, from its fourth on: entries, and the steps on both sides. Negative ones wrap around.
+const place = `
 fn place(n: u32, axes: u32) -> vec2u {
   var rest = n;
   var sum = vec2u();
-  for (var k = axes; k > 0u; k--) {
-    let axis = p[2u + k];
+  for (var k = axes; k > 0; k--) {
+    let axis = p[2 + k];
     let whole = rest / axis.x;
     sum += (rest - whole * axis.x) * axis.yz;
     rest = whole;
   }
   return sum;
-}
-fn convert(v: u32, how: u32) -> u32 {
-  switch how {
-    case 1u: {
-      let f = bitcast<f32>(v);
-      if ((v & 0x7fffffffu) > 0x7f800000u) { return 0u; }
-      if (f >= 2147483648.0) { return 0x7fffffffu; }
-      return bitcast<u32>(i32(max(f, -2147483648.0)));
-    }
-    case 2u: { return u32((v & 0x7fffffffu) != 0u); }
-    case 3u: { return u32(v != 0u); }
-    case 4u: { return bitcast<u32>(f32(bitcast<i32>(v))); }
-    default: { return v; }
-  }
 }`;
 
-/** The number of a conversion in the shader. */
-function conversion(from: DType, to: DType): number {
-  if (from === to) return 0;
-  if (to === "bool") return from === "f32" ? 2 : 3;
-  if (to === "f32") return 4;
-  return from === "f32" ? 1 : 0;
-}
-
-export const move: Shader = {
+/** A copy, and what becomes of each word `v`, which read as a float is `f`. */
+const copying = (word: string): Shader => ({
   label: "copy",
   reads: ["x: u32"],
   writes: ["out: u32"],
-  words: ["total", "axes", "xStart", "outStart", "how"],
-  globals,
+  words: ["axes", "xStart", "outStart"],
+  globals: place,
   main: `
-if (i < total) {
-  let at = vec2u(xStart, outStart) + place(i, axes);
-  out[at.y] = convert(x[at.x], how);
-}
+let at = vec2u(xStart, outStart) + place(i, axes);
+let v = x[at.x];
+let f = bitcast<f32>(v);
+out[at.y] = ${word};
 `,
-};
+});
+
+export const plain: Shader = /* @__PURE__ */ copying("v");
+const toFloat: Shader = /* @__PURE__ */ copying("bitcast<u32>(f32(bitcast<i32>(v)))");
+// Towards 0 and within the range; NaN is 0.
+const toInteger: Shader = /* @__PURE__ */ copying(`select(
+  select(bitcast<u32>(i32(max(f, -2147483648.0))), 0x7fffffff, f >= 2147483648.0),
+  0,
+  (v & 0x7fffffff) > 0x7f800000,
+)`);
+const isOther: Shader = /* @__PURE__ */ copying("u32(v != 0)");
+const isOtherFloat: Shader = /* @__PURE__ */ copying("u32((v & 0x7fffffff) != 0)");
+
+function conversion(from: DType, to: DType): Shader {
+  if (from === to) return plain;
+  if (to === "bool") return from === "f32" ? isOtherFloat : isOther;
+  if (to === "f32") return toFloat;
+  return from === "f32" ? toInteger : plain;
+}
 
 /** Where neighbours in memory lie along one axis in `x` (rows) and another in `out` (columns): squares, turned in workgroup memory. */
-const turn: Shader = {
+const turning: Shader = {
   label: "copy turned",
   reads: ["x: u32"],
   writes: ["out: u32"],
-  words: ["slabs", "axes", "xStart", "outStart", "how", "rows", "columns"],
-  globals: `${globals}
+  words: ["axes", "xStart", "outStart"],
+  together: true,
+  globals: `${place}
 var<workgroup> square: array<array<u32, 33>, 32>;`,
   main: `
-let across = (columns + 31u) / 32u;
-let down = (rows + 31u) / 32u;
-let slab = group / (across * down);
-if (slab >= slabs) { return; }
-let row = group / across % down * 32u;
-let column = group % across * 32u;
-let at = vec2u(xStart, outStart) + place(slab, axes);
-let byRow = p[3u + axes].yz;
-let byColumn = p[4u + axes].yz;
-let a = t % 32u;
-for (var b = t / 32u; b < 32u; b += 8u) {
-  if (row + a < rows && column + b < columns) {
-    square[b][a] = x[at.x + (row + a) * byRow.x + (column + b) * byColumn.x];
+let rows = p[3 + axes];
+let columns = p[4 + axes];
+let across = (columns.x + 31) / 32;
+let down = (rows.x + 31) / 32;
+let row = group / across % down * 32;
+let column = group % across * 32;
+let at = vec2u(xStart, outStart) + place(group / across / down, axes);
+let a = t % 32;
+for (var b = t / 32; b < 32; b += ${threads / 32}) {
+  if (row + a < rows.x && column + b < columns.x) {
+    square[b][a] = x[at.x + (row + a) * rows.y + (column + b) * columns.y];
   }
 }
 workgroupBarrier();
-for (var b = t / 32u; b < 32u; b += 8u) {
-  if (row + b < rows && column + a < columns) {
-    out[at.y + (row + b) * byRow.y + (column + a) * byColumn.y] = convert(square[a][b], how);
+for (var b = t / 32; b < 32; b += ${threads / 32}) {
+  if (row + b < rows.x && column + a < columns.x) {
+    out[at.y + (row + b) * rows.z + (column + a) * columns.z] = square[a][b];
   }
 }
 `,
@@ -109,42 +105,39 @@ function axesOf(shape: readonly number[], from: readonly number[], to: readonly 
   return axes;
 }
 
+/** Copies along axes, the slowest first. */
 function transfer(
   gpu: Queue,
+  shader: Shader,
   x: Block,
   start: number,
   out: Block,
   target: number,
-  axes: Axis[],
-  how: number,
+  axes: readonly Axis[],
 ): void {
   if (axes.length > mostAxes) {
     const [[size, from, to], ...inner] = axes as [Axis, ...Axis[]];
-    for (let k = 0; k < size; k++) transfer(gpu, x, start + k * from, out, target + k * to, inner, how);
+    for (let k = 0; k < size; k++) transfer(gpu, shader, x, start + k * from, out, target + k * to, inner);
     return;
   }
-  const total = axes.reduce((product, [size]) => product * size, 1);
-  const isLong = (axis: Axis, side: 1 | 2): boolean => axis[0] >= 16 && axis[side] === 1;
-  const row = axes.findIndex((axis) => isLong(axis, 1));
-  const column = axes.findIndex((axis) => isLong(axis, 2));
-  const turned = row >= 0 && column >= 0 && row !== column;
-  const order = turned
-    ? [...axes.filter((_, k) => k !== row && k !== column), axes[row]!, axes[column]!]
-    : axes;
-  const places = order.flatMap((axis) => [...axis, 0]);
-  if (turned) {
-    const [rows, columns] = [axes[row]![0], axes[column]![0]];
-    const slabs = total / (rows * columns);
-    const squares = Math.ceil(rows / 32) * Math.ceil(columns / 32);
-    const words = [slabs, axes.length - 2, start, target, how, rows, columns, 0, ...places];
-    run(gpu, turn, [x, out], slabs * squares, words);
-  } else runEach(gpu, move, [x, out], total, [total, axes.length, start, target, how, 0, 0, 0, ...places]);
+  const record = (by: Shader, total: number, walked: readonly Axis[], ...ends: readonly Axis[]): void => {
+    const places = [...walked, ...ends].flatMap((axis) => [...axis, 0]);
+    run(gpu, by, [x, out], total, [walked.length, start, target, 0, 0, 0, 0, ...places]);
+  };
+  const entries = (walked: readonly Axis[]): number => walked.reduce((product, [size]) => product * size, 1);
+  const rows = axes.find(([size, from]) => size >= 16 && from === 1);
+  const columns = axes.find(([size, , to]) => size >= 16 && to === 1);
+  if (shader === plain && rows && columns && rows !== columns) {
+    const others = axes.filter((axis) => axis !== rows && axis !== columns);
+    const squares = Math.ceil(rows[0] / 32) * Math.ceil(columns[0] / 32);
+    record(turning, entries(others) * squares, others, rows, columns);
+  } else record(shader, entries(axes), axes);
 }
 
 /** Copies a view of any strides into contiguous storage, converting. */
 export function copy(gpu: Queue, from: View, to: Block, dtype: DType): void {
   const axes = axesOf(from.shape, from.strides, contiguousStrides(from.shape));
-  transfer(gpu, from.storage, from.offset, to, 0, axes, conversion(from.dtype, dtype));
+  transfer(gpu, conversion(from.dtype, dtype), from.storage, from.offset, to, 0, axes);
 }
 
 /** Copies a contiguous tensor into a strided window. */
@@ -157,7 +150,7 @@ export function copyInto(
   offset: number,
   strides: readonly number[],
 ): void {
-  transfer(gpu, from, 0, to, offset, axesOf(shape, contiguousStrides(shape), strides), 0);
+  transfer(gpu, plain, from, 0, to, offset, axesOf(shape, contiguousStrides(shape), strides));
 }
 
 /** Lists of an index [outer, count, inner] made contiguous: [outer, inner, count]. */
@@ -170,18 +163,18 @@ export function listsOf(
   inner: number,
 ): void {
   const axes = axesOf([outer, inner, count], [count * inner, 1, inner], [count * inner, count, 1]);
-  transfer(gpu, index, 0, lists, 0, axes, 0);
+  transfer(gpu, plain, index, 0, lists, 0, axes);
 }
 
 export const filling: Shader = {
   label: "fill",
   reads: [],
   writes: ["out: u32"],
-  words: ["total", "value"],
-  main: "if (i < total) { out[i] = value; }\n",
+  words: ["value"],
+  main: "out[i] = value;\n",
 };
 
 export function fill(gpu: Queue, to: Block, dtype: DType, size: number, value: number): void {
   const word = dtype === "f32" ? new Uint32Array(Float32Array.of(value).buffer)[0]! : value;
-  runEach(gpu, filling, [to], size, [size, word]);
+  run(gpu, filling, [to], size, [word]);
 }

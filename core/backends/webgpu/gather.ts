@@ -4,7 +4,7 @@
 import type { DType } from "../../dtype.ts";
 import { listsOf } from "./copy.ts";
 import type { Block, Queue } from "./queue.ts";
-import { exactSums, runEach, type Shader } from "./shader.ts";
+import { exactSums, run, type Shader } from "./shader.ts";
 import { argsort } from "./sort.ts";
 
 type IndexedSizes = [outer: number, size: number, inner: number, count: number, perOuter: boolean];
@@ -14,11 +14,10 @@ export const gathering: Shader = {
   label: "gather",
   reads: ["x: u32", "index: u32"],
   writes: ["out: u32"],
-  words: ["total", "size", "inner", "count", "perOuter", "missing"],
+  words: ["size", "inner", "count", "perOuter", "missing"],
   main: `
-if (i >= total) { return; }
 let rest = i / inner;
-let position = index[select(rest % count, i, perOuter == 1u)];
+let position = index[select(rest % count, i, perOuter == 1)];
 var v = missing;
 if (position < size) { v = x[(rest / count * size + position) * inner + i % inner]; }
 out[i] = v;
@@ -35,7 +34,7 @@ export function gather(
 ): void {
   const total = outer * count * inner;
   const missing = dtype === "f32" ? 0x7fc00000 : 0;
-  runEach(gpu, gathering, [x, index, out], total, [total, size, inner, count, Number(perOuter), missing]);
+  run(gpu, gathering, [x, index, out], total, [size, inner, count, Number(perOuter), missing]);
 }
 
 /** An entry looks through all of its list: for lists that are not worth sorting. */
@@ -43,16 +42,15 @@ const search: Shader = {
   label: "scatterAdd short",
   reads: ["x: f32", "index: u32"],
   writes: ["out: f32"],
-  words: ["total", "size", "inner", "count", "perOuter"],
+  words: ["size", "inner", "count", "perOuter"],
   globals: exactSums,
   main: `
-if (i >= total) { return; }
 let entry = i / inner % size;
 let first = i / inner / size * count * inner + i % inner;
 var sum = vec2f();
 for (var k = 0u; k < count; k++) {
   let at = first + k * inner;
-  if (index[select(k, at, perOuter == 1u)] == entry) { sum = plus(sum, vec2f(x[at], 0.0)); }
+  if (index[select(k, at, perOuter == 1)] == entry) { sum = plus(sum, vec2f(x[at], 0.0)); }
 }
 out[i] = rounded(sum);
 `,
@@ -63,16 +61,15 @@ const bounds: Shader = {
   label: "scatterAdd bounds",
   reads: ["index: i32", "order: u32"],
   writes: ["begins: u32"],
-  words: ["total", "size", "count"],
+  words: ["size", "count"],
   main: `
-if (i >= total) { return; }
-let list = i / (size + 1u) * count;
-let position = i32(i % (size + 1u));
+let list = i / (size + 1) * count;
+let position = i32(i % (size + 1));
 var low = 0u;
 var high = count;
 while (low < high) {
-  let middle = (low + high) / 2u;
-  if (index[list + order[list + middle]] < position) { low = middle + 1u; } else { high = middle; }
+  let middle = (low + high) / 2;
+  if (index[list + order[list + middle]] < position) { low = middle + 1; } else { high = middle; }
 }
 begins[i] = low;
 `,
@@ -82,24 +79,20 @@ const runs: Shader = {
   label: "scatterAdd",
   reads: ["x: f32", "order: u32", "begins: u32"],
   writes: ["out: f32"],
-  words: ["total", "size", "inner", "count", "perOuter"],
+  words: ["size", "inner", "count", "perOuter"],
   globals: exactSums,
   main: `
-if (i >= total) { return; }
 let slab = i / inner / size;
 let r = i % inner;
-let list = select(0u, slab * inner + r, perOuter == 1u);
-let begin = list * (size + 1u) + i / inner % size;
+let list = select(0, slab * inner + r, perOuter == 1);
+let begin = list * (size + 1) + i / inner % size;
 var sum = vec2f();
-for (var k = begins[begin]; k < begins[begin + 1u]; k++) {
+for (var k = begins[begin]; k < begins[begin + 1]; k++) {
   sum = plus(sum, vec2f(x[(slab * count + order[list * count + k]) * inner + r], 0.0));
 }
 out[i] = rounded(sum);
 `,
 };
-
-/** Indices of a list up to which each entry looks through them all. */
-const shortList = 32;
 
 /**
  * Zeros, with x added at the positions of the index. Longer lists are sorted first, stably, once for all entries; then an entry
@@ -115,9 +108,10 @@ export function scatterAdd(
   ...[outer, size, inner, count, perOuter]: IndexedSizes
 ): void {
   const total = outer * size * inner;
-  const words = [total, size, inner, count, Number(perOuter)];
-  if (count <= shortList) {
-    runEach(gpu, search, [x, index, out], total, words);
+  const words = [size, inner, count, Number(perOuter)];
+  // Less than what two more dispatches and the sort cost.
+  if (count <= 4 || (count <= 256 && total * count <= 2 ** 20)) {
+    run(gpu, search, [x, index, out], total, words);
     return;
   }
   const lists = perOuter ? outer * inner : 1;
@@ -127,7 +121,7 @@ export function scatterAdd(
   const order = gpu.temporary(lists * count);
   argsort(gpu, "i32", positions, order, lists, count, false);
   const begins = gpu.temporary(lists * (size + 1));
-  runEach(gpu, bounds, [positions, order, begins], lists * (size + 1), [lists * (size + 1), size, count]);
-  runEach(gpu, runs, [x, order, begins, out], total, words);
+  run(gpu, bounds, [positions, order, begins], lists * (size + 1), [size, count]);
+  run(gpu, runs, [x, order, begins, out], total, words);
   for (const block of [order, begins, ...(turned ? [turned] : [])]) gpu.release(block);
 }

@@ -3,8 +3,9 @@
 
 import type { HandKernel } from "../backend.ts";
 import type * as declared from "../kernels.ts";
-import { copy, copyInto, fill, filling, move } from "./copy.ts";
+import { copy, copyInto, fill, filling, plain } from "./copy.ts";
 import { gather, gathering, scatterAdd } from "./gather.ts";
+import { matmul } from "./matmul.ts";
 import type { Queue } from "./queue.ts";
 import { random } from "./random.ts";
 import { compileAhead } from "./shader.ts";
@@ -23,15 +24,16 @@ const sort: Forms["sort"] = (gpu, dtype, x, values, indices, rows, n, descending
 
 /** What runs a kernel here, by its name. */
 export const handKernels: { readonly [name: string]: (gpu: Queue, ...args: never[]) => void } = {
+  matmul,
   gather,
   scatterAdd,
   sumMiddle,
   sort,
   cumsum,
   random,
-} satisfies Omit<Forms, "matmul">;
+} satisfies Forms;
 
-/** Compiles, without holding up the page, what nearly every program runs. */
+/** Compiles, without holding up the page, what nearly every program runs and is soon compiled; products wait for their first use. */
 export async function corePipelines(gpu: Queue): Promise<void> {
-  await compileAhead(gpu, [move, filling, summing, gathering]);
+  await compileAhead(gpu, [plain, filling, summing, gathering]);
 }

@@ -1,7 +1,7 @@
 // The random stream on the device: Threefry-2x32 with 20 rounds, the words of `core/threefry.ts` bit for bit.
 
 import type { Block, Queue } from "./queue.ts";
-import { runEach, type Shader } from "./shader.ts";
+import { run, type Shader } from "./shader.ts";
 
 const threefry: Shader = {
   label: "random",
@@ -9,21 +9,20 @@ const threefry: Shader = {
   writes: ["out: u32"],
   words: ["size", "first", "second", "floats"],
   main: `
-if (2u * i >= size) { return; }
-var k = vec3u(first, second, first ^ second ^ 0x1bd11bdau);
-var v = vec2u(i, 0u) + k.xy;
-for (var turn = 1u; turn <= 5u; turn++) {
-  let by = select(vec4u(17, 29, 16, 24), vec4u(13, 15, 26, 6), turn % 2u == 1u);
-  for (var round = 0u; round < 4u; round++) {
+var k = vec3u(first, second, first ^ second ^ 0x1bd11bda);
+var v = vec2u(i, 0) + k.xy;
+for (var turn = 1u; turn <= 5; turn++) {
+  let by = select(vec4u(17, 29, 16, 24), vec4u(13, 15, 26, 6), turn % 2 == 1);
+  for (var round = 0u; round < 4; round++) {
     v.x += v.y;
-    v.y = ((v.y << by[round]) | (v.y >> (32u - by[round]))) ^ v.x;
+    v.y = ((v.y << by[round]) | (v.y >> (32 - by[round]))) ^ v.x;
   }
   k = k.yzx;
   v += vec2u(k.x, k.y + turn);
 }
-if (floats == 1u) { v = bitcast<vec2u>(vec2f(v >> vec2u(8)) * 0x1p-24f); }
-out[2u * i] = v.x;
-if (2u * i + 1u < size) { out[2u * i + 1u] = v.y; }
+if (floats == 1) { v = bitcast<vec2u>(vec2f(v >> vec2u(8)) * 0x1p-24f); }
+out[2 * i] = v.x;
+if (2 * i + 1 < size) { out[2 * i + 1] = v.y; }
 `,
 };
 
@@ -36,5 +35,5 @@ export function random(
   size: number,
 ): void {
   const blocks = Math.ceil(size / 2);
-  runEach(gpu, threefry, [out], blocks, [size, first, second, Number(dtype === "f32")]);
+  run(gpu, threefry, [out], blocks, [size, first, second, Number(dtype === "f32")]);
 }

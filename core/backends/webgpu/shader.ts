@@ -3,22 +3,37 @@
 
 import type { Block, Pipeline, Queue } from "./queue.ts";
 
-/** A compute shader whose workgroups have 256 invocations. */
+/** Invocations of a workgroup. */
+export const threads = 64;
+
+/** A compute shader. */
 export interface Shader {
   readonly label: string;
   /** Storage that is read, in the order of the buffers: `name: element type`. */
   readonly reads: readonly string[];
   /** Storage that is written, behind it. */
   readonly writes: readonly string[];
-  /** Names of the parameters: words (u32) from the fifth of the slot on. */
+  /** Names of the parameters (u32). They stand behind `total` in the slot, from its sixth word on. */
   readonly words: readonly string[];
+  /** Whether `total` counts workgroups, which work as one; it counts invocations that know nothing of one another otherwise. */
+  readonly together?: true;
+  /** Invocations of a workgroup, where they are not `threads`. */
+  readonly invocations?: number;
   /** Functions and workgroup variables. */
   readonly globals?: string;
-  /** The statements. They know `group`, the number of the workgroup, `t`, the invocation within it, and `i`, that of all. */
+  /** The statements. They know `group`, the number of the workgroup, `t`, the invocation in it, and `i`, the invocation of all. */
   readonly main: string;
 }
 
-function textOf({ reads, writes, words, globals = "", main }: Shader): string {
+function textOf({
+  reads,
+  writes,
+  words,
+  together,
+  invocations = threads,
+  globals = "",
+  main,
+}: Shader): string {
   const storage = [...reads, ...writes].map((name, k) => {
     const [variable, type] = name.split(": ");
     const access = k < reads.length ? "read" : "read_write";
@@ -26,11 +41,12 @@ function textOf({ reads, writes, words, globals = "", main }: Shader): string {
   });
   return `${storage.join("")}@group(1) @binding(0) var<uniform> p: array<vec4u, 16>;
 ${globals}
-@compute @workgroup_size(256)
+@compute @workgroup_size(${invocations})
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) wgs: vec3u) {
 let group = wg.x + wg.y * wgs.x;
-let i = group * 256u + t;
-${words.map((word, k) => `let ${word} = p[${(k + 4) >> 2}][${k & 3}];\n`).join("")}${main}}
+let i = group * ${invocations} + t;
+if (${together ? "group" : "i"} >= p[1].x) { return; }
+${words.map((word, k) => `let ${word} = p[${(k + 5) >> 2}][${(k + 5) & 3}];\n`).join("")}${main}}
 `;
 }
 
@@ -59,12 +75,12 @@ export async function compileAhead(gpu: Queue, shaders: readonly Shader[]): Prom
   );
 }
 
-/** Runs so many workgroups. There may be a few more: statements check `group` or `i`. */
+/** Runs a shader with its total and its words. */
 export function run(
   gpu: Queue,
   shader: Shader,
   buffers: readonly Block[],
-  groups: number,
+  total: number,
   words: readonly number[],
 ): void {
   const found = pipelinesOf(gpu);
@@ -73,19 +89,10 @@ export function run(
     pipeline = gpu.pipeline(...description(shader));
     found.set(shader, pipeline);
   }
-  gpu.u32.set(words, gpu.slot() + 4);
-  gpu.dispatch(pipeline, buffers, ...gpu.groups(groups));
-}
-
-/** Runs so many invocations, or a few more. */
-export function runEach(
-  gpu: Queue,
-  shader: Shader,
-  buffers: readonly Block[],
-  count: number,
-  words: readonly number[],
-): void {
-  run(gpu, shader, buffers, Math.ceil(count / 256), words);
+  const at = gpu.slot() + 4;
+  gpu.u32[at] = total;
+  gpu.u32.set(words, at + 1);
+  gpu.dispatch(pipeline, buffers, ...gpu.groups(shader.together ? total : Math.ceil(total / threads)));
 }
 
 /** The smallest power of two, from 1, that is no smaller. */

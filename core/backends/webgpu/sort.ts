@@ -3,7 +3,7 @@
 
 import type { DType } from "../../dtype.ts";
 import type { Block, Queue } from "./queue.ts";
-import { powerOfTwo, run, runEach, type Shader } from "./shader.ts";
+import { powerOfTwo, run, type Shader, threads } from "./shader.ts";
 
 /** Entries that a workgroup sorts. */
 const blockSize = 1024;
@@ -13,10 +13,10 @@ const merged = 8;
 // Keys whose unsigned order is the order wanted: −0 is 0, NaN stands above all in both directions.
 const key = `
 fn key(v: u32, floats: u32, mask: u32) -> u32 {
-  if (floats == 0u) { return v ^ mask; }
-  let magnitude = v & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) { return 0xffffffffu; }
-  return select(select(v, v ^ 0x7fffffffu, v > 0x7fffffffu), 0u, magnitude == 0u) ^ mask;
+  if (floats == 0) { return v ^ mask; }
+  let magnitude = v & 0x7fffffff;
+  if (magnitude > 0x7f800000) { return 0xffffffff; }
+  return select(select(v, v ^ 0x7fffffff, v > 0x7fffffff), 0, magnitude == 0) ^ mask;
 }`;
 
 /** Sorts segments of `width` entries, a power of two; what is missing at the end of a row stands behind all. */
@@ -25,25 +25,26 @@ const blocks: Shader = {
   reads: ["x: u32"],
   writes: ["order: u32"],
   words: ["segments", "perRow", "n", "width", "floats", "mask"],
+  together: true,
   globals: `${key}
 var<workgroup> keys: array<u32, 1024>;
 var<workgroup> places: array<u32, 1024>;`,
   main: `
-for (var s = t; s < 1024u; s += 256u) {
-  let segment = group * (1024u / width) + s / width;
+for (var s = t; s < 1024; s += ${threads}) {
+  let segment = group * (1024 / width) + s / width;
   let place = segment % perRow * width + s % width;
   places[s] = place;
-  keys[s] = 0xffffffffu;
+  keys[s] = 0xffffffff;
   if (segment < segments && place < n) { keys[s] = key(x[segment / perRow * n + place], floats, mask); }
 }
-for (var size = 2u; size <= width; size *= 2u) {
-  for (var step = size / 2u; step > 0u; step /= 2u) {
+for (var size = 2u; size <= width; size *= 2) {
+  for (var step = size / 2; step > 0; step /= 2) {
     workgroupBarrier();
-    for (var c = t; c < 512u; c += 256u) {
-      let a = 2u * c - (c & (step - 1u));
+    for (var c = t; c < 512; c += ${threads}) {
+      let a = 2 * c - (c & (step - 1));
       let b = a + step;
       let greater = keys[a] > keys[b] || (keys[a] == keys[b] && places[a] > places[b]);
-      if (greater == ((a & (width - 1u) & size) == 0u)) {
+      if (greater == ((a & (width - 1) & size) == 0)) {
         let held = vec2u(keys[a], places[a]);
         keys[a] = keys[b];
         places[a] = places[b];
@@ -54,8 +55,8 @@ for (var size = 2u; size <= width; size *= 2u) {
   }
 }
 workgroupBarrier();
-for (var s = t; s < 1024u; s += 256u) {
-  let segment = group * (1024u / width) + s / width;
+for (var s = t; s < 1024; s += ${threads}) {
+  let segment = group * (1024 / width) + s / width;
   let place = segment % perRow * width + s % width;
   if (segment < segments && place < n) { order[segment / perRow * n + place] = places[s]; }
 }
@@ -67,27 +68,26 @@ const merge: Shader = {
   label: "sort merge",
   reads: ["x: u32", "runs: u32"],
   writes: ["order: u32"],
-  words: ["total", "perRow", "n", "width", "floats", "mask"],
+  words: ["perRow", "n", "width", "floats", "mask"],
   globals: key,
   main: `
-if (i >= total) { return; }
 let row = i / perRow * n;
-let first = i % perRow * ${merged}u;
-let base = first / (2u * width) * (2u * width);
+let first = i % perRow * ${merged};
+let base = first / (2 * width) * (2 * width);
 let middle = min(base + width, n);
 let end = min(middle + width, n);
 let ahead = first - base;
 var low = max(ahead, end - middle) - (end - middle);
 var high = min(ahead, middle - base);
 while (low < high) {
-  let a = (low + high) / 2u;
+  let a = (low + high) / 2;
   let before = key(x[row + runs[row + base + a]], floats, mask);
-  let behind = key(x[row + runs[row + middle + ahead - 1u - a]], floats, mask);
-  if (before <= behind) { low = a + 1u; } else { high = a; }
+  let behind = key(x[row + runs[row + middle + ahead - 1 - a]], floats, mask);
+  if (before <= behind) { low = a + 1; } else { high = a; }
 }
 var a = base + low;
 var b = middle + ahead - low;
-for (var to = first; to < min(first + ${merged}u, end); to++) {
+for (var to = first; to < min(first + ${merged}, end); to++) {
   var fromFirst = b >= end;
   if (a < middle && b < end) {
     fromFirst = key(x[row + runs[row + a]], floats, mask) <= key(x[row + runs[row + b]], floats, mask);
@@ -126,8 +126,8 @@ export function argsort(
   for (let pass = 0; pass < passes; pass++) {
     const left = passes - pass;
     const tiles = Math.ceil(n / merged);
-    const words = [rows * tiles, tiles, n, width * 2 ** pass, ...how];
-    runEach(gpu, merge, [x, result(left), result(left - 1)], rows * tiles, words);
+    const words = [tiles, n, width * 2 ** pass, ...how];
+    run(gpu, merge, [x, result(left), result(left - 1)], rows * tiles, words);
   }
   if (spare !== order) gpu.release(spare);
 }

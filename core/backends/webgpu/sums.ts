@@ -3,13 +3,13 @@
 
 import type { DType } from "../../dtype.ts";
 import type { Block, Queue } from "./queue.ts";
-import { exactSums, powerOfTwo, run, type Shader } from "./shader.ts";
+import { exactSums, powerOfTwo, run, type Shader, threads } from "./shader.ts";
 
 /** Entries that an invocation sums, at most. */
-const depth = 32;
+const depth = 64;
 
 /**
- * A workgroup has `lanes` invocations for each of 256 / lanes columns. Invocations beside one another read what lies side by
+ * A workgroup has `lanes` invocations for each of ${threads} / lanes columns. Invocations beside one another read what lies side by
  * side: `near` columns, then lanes, then columns further on.
  */
 export const summing: Shader = {
@@ -17,30 +17,31 @@ export const summing: Shader = {
   reads: ["x: f32"],
   writes: ["out: f32"],
   words: ["columns", "size", "inner", "parts", "lanes", "near"],
+  together: true,
   globals: `${exactSums}
-var<workgroup> sums: array<vec2f, 256>;`,
+var<workgroup> sums: array<vec2f, ${threads}>;`,
   main: `
-let width = 256u / lanes;
-let tiles = (columns + width - 1u) / width;
+let width = ${threads} / lanes;
+let tiles = (columns + width - 1) / width;
 let part = group / tiles;
 let lane = t / near % lanes;
 let column = group % tiles * width + t / (near * lanes) * near + t % near;
 let slab = column / inner;
 let r = column % inner;
-let live = column < columns && part < parts;
-let first = part * lanes * ${depth}u;
+let live = column < columns;
+let first = part * lanes * ${depth};
 var sum = vec2f();
 if (live) {
-  for (var k = first + lane; k < min(first + lanes * ${depth}u, size); k += lanes) {
+  for (var k = first + lane; k < min(first + lanes * ${depth}, size); k += lanes) {
     sum = plus(sum, vec2f(x[(slab * size + k) * inner + r], 0.0));
   }
 }
 sums[t] = sum;
-for (var half = lanes / 2u; half > 0u; half /= 2u) {
+for (var half = lanes / 2; half > 0; half /= 2) {
   workgroupBarrier();
   if (lane < half) { sums[t] = plus(sums[t], sums[t + half * near]); }
 }
-if (live && lane == 0u) { out[(slab * parts + part) * inner + r] = rounded(sums[t]); }
+if (live && lane == 0) { out[(slab * parts + part) * inner + r] = rounded(sums[t]); }
 `,
 };
 
@@ -55,11 +56,11 @@ export function sumMiddle(
   inner: number,
 ): void {
   const columns = outer * inner;
-  const near = Math.min(powerOfTwo(inner), 32);
-  const lanes = Math.min(powerOfTwo(size / 8), 256 / near);
+  const near = Math.min(powerOfTwo(inner), 16);
+  const lanes = Math.min(powerOfTwo(size / 8), threads / near);
   const parts = Math.ceil(size / (lanes * depth));
   const result = parts > 1 ? gpu.temporary(columns * parts) : out;
-  const tiles = Math.ceil((columns * lanes) / 256);
+  const tiles = Math.ceil((columns * lanes) / threads);
   run(gpu, summing, [x, result], tiles * parts, [columns, size, inner, parts, lanes, near]);
   if (result === out) return;
   sumMiddle(gpu, dtype, result, out, outer, parts, inner);
@@ -67,7 +68,7 @@ export function sumMiddle(
 }
 
 /** Entries that an invocation of a running sum reads. */
-const steps = 8;
+const steps = 16;
 
 /**
  * Running sums of chunks of lanes × steps entries, begun with what stands in `carry` for all chunks before; or, where `totals` is
@@ -78,22 +79,21 @@ const scan = (type: "f32" | "i32"): Shader => ({
   reads: [`x: ${type}`, `carry: ${type}`],
   writes: [`out: ${type}`],
   words: ["segments", "n", "perRow", "lanes", "reverse", "totals"],
-  globals: `var<workgroup> sums: array<${type}, 256>;`,
+  together: true,
+  globals: `var<workgroup> sums: array<${type}, ${threads}>;`,
   main: `
-let segment = group * (256u / lanes) + t / lanes;
+let segment = group * (${threads} / lanes) + t / lanes;
 let lane = t % lanes;
 let row = segment / perRow * n;
-let first = (segment % perRow * lanes + lane) * ${steps}u;
+let first = (segment % perRow * lanes + lane) * ${steps};
 let live = segment < segments;
-var own: array<${type}, ${steps}>;
 var sum = ${type}();
-for (var k = 0u; k < ${steps}u; k++) {
+for (var k = 0u; k < ${steps}; k++) {
   let j = first + k;
-  if (live && j < n) { sum += x[row + select(j, n - 1u - j, reverse == 1u)]; }
-  own[k] = sum;
+  if (live && j < n) { sum += x[row + select(j, n - 1 - j, reverse == 1)]; }
 }
 sums[t] = sum;
-for (var step = 1u; step < lanes; step *= 2u) {
+for (var step = 1u; step < lanes; step *= 2) {
   workgroupBarrier();
   var before = ${type}();
   if (lane >= step) { before = sums[t - step]; }
@@ -102,16 +102,20 @@ for (var step = 1u; step < lanes; step *= 2u) {
 }
 workgroupBarrier();
 if (!live) { return; }
-if (totals == 1u) {
-  if (lane == lanes - 1u) { out[segment] = sums[t]; }
+if (totals == 1) {
+  if (lane == lanes - 1) { out[segment] = sums[t]; }
   return;
 }
-var base = ${type}();
-if (segment % perRow > 0u) { base = carry[segment - 1u]; }
-if (lane > 0u) { base += sums[t - 1u]; }
-for (var k = 0u; k < ${steps}u; k++) {
+sum = ${type}();
+if (segment % perRow > 0) { sum = carry[segment - 1]; }
+if (lane > 0) { sum += sums[t - 1]; }
+for (var k = 0u; k < ${steps}; k++) {
   let j = first + k;
-  if (j < n) { out[row + select(j, n - 1u - j, reverse == 1u)] = base + own[k]; }
+  if (j < n) {
+    let at = row + select(j, n - 1 - j, reverse == 1);
+    sum += x[at];
+    out[at] = sum;
+  }
 }
 `,
 });
@@ -132,9 +136,9 @@ export function cumsum(
   reverse: boolean,
 ): void {
   const shader = scans[dtype as "f32" | "i32"];
-  const lanes = Math.min(powerOfTwo(n / steps), 256);
+  const lanes = Math.min(powerOfTwo(n / steps), threads);
   const perRow = Math.ceil(n / (lanes * steps));
-  const groups = Math.ceil((rows * perRow * lanes) / 256);
+  const groups = Math.ceil((rows * perRow * lanes) / threads);
   const words = [rows * perRow, n, perRow, lanes, Number(reverse)];
   if (perRow === 1) {
     run(gpu, shader, [x, x, out], groups, [...words, 0]);
