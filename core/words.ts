@@ -2,7 +2,6 @@
 // entry, root). Each is declared once: its derivative, its plain value, and what the WebAssembly device writes for it.
 // They stand above the devices, and nothing below imports them: a page carries the words that its ops use.
 
-import * as special from "./backends/js/special.ts";
 import { emitRoot } from "./backends/wasm/emit-root.ts";
 import { emitCumsum, emitKth } from "./backends/wasm/emit-scans.ts";
 import type { EmitStep, EmitWord } from "./backends/wasm/emit-values.ts";
@@ -32,6 +31,7 @@ import {
   unary,
   type Value,
 } from "./row/expr.ts";
+import * as special from "./special.ts";
 
 /** An elementwise word. */
 interface Word extends Meaning {

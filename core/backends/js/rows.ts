@@ -5,7 +5,7 @@ import { dtypes, type TypedArray } from "../../dtype.ts";
 import { nodesOf } from "../../row/differentiate.ts";
 import { dependsOn, type Expr, type InputInfo, type RootParts } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
-import { roundHalfEven } from "./special.ts";
+import { roundHalfEven } from "../../special.ts";
 
 /** A row operand on this backend: its array, and where each row begins. */
 export interface JsOperand {

@@ -6,7 +6,7 @@
 // Hence digits are split by masking bits, not by adding and subtracting; where a product must be exact its factors are
 // short, and fma() keeps it from being reordered; powers of two are made of integers; NaN, ∞ and zero are found by bits.
 
-import { expm1Ratio, log1pRatio } from "../js/special.ts";
+import { expm1Ratio, log1pRatio } from "../../special.ts";
 
 /** Parameters, result and body of each function, by name; those in h_ are called by others only. */
 const functions: { readonly [name: string]: string } = {
@@ -180,9 +180,9 @@ let k = f32(b >> 23u) + select(0.0, -149.0, tiny);
 let m = bitcast<f32>((b & 0x7fffff) + 0x3f3504f3);
 let f = m - 1.0;
 let d = h_short(m);
-let q = f / (m + 1.0);
-let s = h_short(q);
+let s = h_short(f / (m + 1.0));
 let t = fma(d - m, s, fma(-s, d + 1.0, f)) / (m + 1.0);
+let q = s + t;
 let z = q * q;
 let rest = s * 0.0006244568 + t * 2.88539 + q * z * (0.9617967 + z * (0.5770829 + z * (0.41170517 + z * 0.34024158)));
 let high = h_short(fma(s, 2.884765625, k) + rest);
@@ -223,7 +223,9 @@ function fitted(f: (x: number) => number, a: number): number[] {
   // T_(j+1) = 2x·T_j − T_(j−1), from T_(−1) = x and T_0 = 1.
   let [before, current] = [[0, 1], [1]];
   for (const c of terms) {
-    current.forEach((v, i) => (sum[i]! += c * v));
+    current.forEach((v, i) => {
+      sum[i]! += c * v;
+    });
     [before, current] = [current, [0, ...current].map((v, i) => 2 * v - (before[i] ?? 0))];
   }
   return sum.map((v, i) => v / a ** i);
@@ -247,10 +249,9 @@ const ratios: { readonly [word: string]: (k: number) => string } = {
     const near = fitted((l) => log1pRatio(Math.expm1(l), k) * Math.exp(k * l), a);
     return `(v: f32) -> f32 {
 let l = s_log1p(v);
-let i = 1.0 / v;
-var r = l / v;
-${steps(k, (j) => `r = fma(r, 1.0 + i, i * ${-1 / j});`)}r = select(r, ${polynomial("l", near)}, abs(l) < ${a});
 let w = 1.0 + v;
+var r = l / v;
+${steps(k, (j) => `r = (r * w - ${1 / j}) / v;`)}r = select(r, ${polynomial("l", near)}, abs(l) < ${a});
 return select(r${k === 0 ? "" : ` / (${Array(k).fill("w").join(" * ")})`}, 0.0, bitcast<u32>(v) == 0x7f800000u);
 }`;
   },

@@ -1,4 +1,4 @@
-// Functions of one number that Math does not have, good to a few ulp in f64. The oracle's; kernels have their own.
+// Functions of one number that Math does not have, good to a few ulp in f64: the oracle, and what kernels take coefficients from.
 
 /** erf(x): the all-positive series e^−x²·Σ 2ᵏx²ᵏ⁺¹/(2k+1)!! near zero, the tail's continued fraction further out. */
 export function erf(x: number): number {
