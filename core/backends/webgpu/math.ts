@@ -5,6 +5,9 @@
 // flushed, a·b + c may be fused or not, and a compiler may reorder sums as if they were exact and hold NaN for impossible.
 // Hence digits are split by masking bits, not by adding and subtracting; where a product must be exact its factors are
 // short, and fma() keeps it from being reordered; powers of two are made of integers; NaN, ∞ and zero are found by bits.
+//
+// Largest errors found in ulp, where division rounds correctly: exp and log 1, expm1 1.5, log1p, tanh, erf, sigmoid, sin, cos
+// and softplus 2.7, pow 3.2, logNormalCdf 7.4, ratios 5 at order 0 and 10 up to order 4.
 
 import { expm1Ratio, log1pRatio } from "../../special.ts";
 
@@ -245,7 +248,7 @@ const steps = (k: number, line: (i: number) => string): string =>
 const ratios: { readonly [word: string]: (k: number) => string } = {
   /** (1 + v)^−k·F_k with F_k = ((1 + v)·F_(k−1) − 1/k)/v; F_k as a function of log(1 + v) has no pole nearer than 2πi. */
   log1pRatio(k) {
-    const a = Math.min((k + 1) / 2, 3);
+    const a = Math.min(1 + k / 2, 3);
     const near = fitted((l) => log1pRatio(Math.expm1(l), k) * Math.exp(k * l), a);
     return `(v: f32) -> f32 {
 let l = s_log1p(v);
