@@ -148,6 +148,9 @@ function entryOf(op: Op): Entry {
   );
   const positional = isLoss ? 0 : positionsOf(op) - 1;
   const controls = params.flatMap(([name, param], i) => controlOf(op, name, param, i + 1) ?? []);
+  const defaults = Object.fromEntries(
+    params.map(([name, param]) => [name, "default" in param ? param.default : undefined]),
+  );
   const fn = op as unknown as (...args: readonly unknown[]) => Tensor;
   return {
     name: info.name,
@@ -167,7 +170,9 @@ function entryOf(op: Op): Entry {
         const data = (value as readonly number[]).slice(0, n);
         return [control.name, tensor(data, { dtype: control.mask ? "bool" : (x.dtype as "f64") })];
       });
-      const options: { [name: string]: unknown } = Object.fromEntries(given.slice(positional));
+      // What is at its default is left out: a formula is simplified for that.
+      const changed = given.slice(positional).filter(([name, value]) => value !== defaults[name]);
+      const options: { [name: string]: unknown } = Object.fromEntries(changed);
       if (isLoss) options.reduction = "sum"; // a mean would divide the weight of the only row out
       const before = isLoss ? [[label]] : given.slice(0, positional).map(([, value]) => value);
       return Object.keys(options).length > 0 ? fn(x, ...before, options) : fn(x, ...before);

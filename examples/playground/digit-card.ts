@@ -48,7 +48,7 @@ export function digitCard(sample: Sample): DigitCard {
       });
       element.classList.toggle("wrong", best !== sample.label);
       const says = best === sample.label ? `says ${best}` : `says ${best} for ${sample.label}`;
-      write(answer, p ? `${says}, with ${probability(p[best]!)}` : "not asked yet");
+      write(answer, p ? `${says}, p = ${probability(p[best]!)}` : "not asked yet");
     },
   };
 }

@@ -1,9 +1,9 @@
 // Trains the classifier of the main job a few steps at a time, on the device chosen last, reading asynchronously.
 // The same head, data and seed give the numbers of the main job. Knows no page.
 
-import { openScope, permutation, randomKey, type Shape, scope, splitKey, type Tensor } from "simplexgrad";
+import { permutation, randomKey, type Shape, scope, splitKey, type Tensor } from "simplexgrad";
 import { Linear, Sequential } from "simplexgrad/nn";
-import { relu, stack, take } from "simplexgrad/ops";
+import { relu, take } from "simplexgrad/ops";
 import { Adam } from "simplexgrad/optim";
 import type { Head } from "../main-job/heads.ts";
 import { testFigures } from "../main-job/metrics.ts";
@@ -11,7 +11,7 @@ import { setup, type Task } from "../main-job/train.ts";
 
 export const epochs = 40;
 const seed = 0;
-/** The loss of every fifth step is read: reading waits for the device. */
+/** The loss of every fifth step is read, and of the last: reading waits for the device. */
 const readEvery = 5;
 
 /** What the network says of the whole test set. */
@@ -59,11 +59,11 @@ export class Trainer {
     const losses: Tensor[] = [];
     for (; this.step < end; this.step++) {
       const loss = this.minimize();
-      if (this.step % readEvery === 0) losses.push(loss);
+      if (this.step % readEvery === 0 || this.step === end - 1) losses.push(loss);
     }
     if (losses.length === 0) return undefined;
-    const read = await readAndFree(() => stack(losses));
-    return read.reduce((sum, v) => sum + v, 0) / read.length;
+    const read = await Promise.all(losses.map((loss) => loss.data()));
+    return read.reduce((sum, [loss]) => sum + loss!, 0) / read.length;
   }
 
   private minimize(): Tensor {
@@ -84,18 +84,10 @@ export class Trainer {
   /** Asks the network about the test set. */
   async answer(): Promise<Answer> {
     const { head, model, task } = this;
-    const predictions = await readAndFree(() => head.map(model.forward(task.asked)));
+    // A reading that has begun needs the tensor no more.
+    const { reading } = scope(() => ({ reading: head.map(model.forward(task.asked)).data() }));
+    const predictions = await reading;
     const { accuracy, meanSupport } = testFigures(predictions, task.data.test.y, task.data.classes);
     return { predictions, accuracy, meanSupport };
-  }
-}
-
-/** Reads what a computation gives, and frees it then: without a scope it would wait for the garbage collector. */
-async function readAndFree(compute: () => Tensor): Promise<Float32Array> {
-  const open = openScope();
-  try {
-    return (await scope(compute).data()) as Float32Array;
-  } finally {
-    open.close();
   }
 }

@@ -37,7 +37,7 @@ export function mountTraining(into: HTMLElement, worker: Worker): void {
   const head = h(
     "select",
     { id: "head", change: () => restart() },
-    ...heads.map(({ title }) => h("option", {}, title)),
+    ...heads.map(({ name, title }) => h("option", { value: name }, title)),
   );
   const device = (value: Device, text: string): [HTMLInputElement, HTMLLabelElement] => {
     const radio = h("input", { type: "radio", name: "device", value, change: () => restart() });
