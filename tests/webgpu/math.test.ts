@@ -1,8 +1,8 @@
 // The WGSL functions keep their error budgets against f64, and their limits are right.
 
 import { expect, test } from "vitest";
-import * as special from "../../core/special.ts";
 import { library } from "../../core/backends/webgpu/math.ts";
+import * as special from "../../core/special.ts";
 import { openAdapter } from "./adapter.ts";
 
 const gpu = await openAdapter();
