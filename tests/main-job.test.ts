@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { memory, useDevice } from "../core/index.ts";
 import { loadData } from "../examples/data/index.ts";
 import { heads } from "../examples/main-job/heads.ts";
 import { accuracy, testFigures } from "../examples/main-job/metrics.ts";
@@ -45,13 +46,14 @@ describe("figures", () => {
 describe("the command line", () => {
   test("says all heads, 40 epochs, seed 0 and digits where nothing is said", () => {
     const options = readOptions([]);
-    expect(options).toEqual({ heads, epochs: 40, seeds: [0], data: "digits", out: "out/main-job.html" });
+    const rest = { data: "digits", device: "wasm", out: "out/main-job.html" };
+    expect(options).toEqual({ heads, epochs: 40, seeds: [0], ...rest });
     expect(heads.length).toBeGreaterThanOrEqual(8);
   });
 
   test("takes every option", () => {
     const line =
-      "--loss sparsemax,softmax,sparsemax --epochs 3 --seed 7 --seeds 2 --data fashion --out a/b.html";
+      "--loss sparsemax,softmax,sparsemax --epochs 3 --seed 7 --seeds 2 --data fashion --device webgpu --out a/b.html";
     const options = readOptions(line.split(" "));
     expect(options).not.toBe("help");
     expect({ ...(options as object), heads: [] }).toEqual({
@@ -59,6 +61,7 @@ describe("the command line", () => {
       epochs: 3,
       seeds: [7, 8],
       data: "fashion",
+      device: "webgpu",
       out: "a/b.html",
     });
     expect((options as Options).heads.map(({ name }) => name)).toEqual(["sparsemax", "softmax"]);
@@ -76,6 +79,7 @@ describe("the command line", () => {
     ["--seed -1", "Option '--seed' argument is ambiguous: the options are"],
     ["--seeds 1e3", '--seeds "1e3": give a whole number from 1 to 1,000'],
     ["--data cifar", '--data "cifar": choose from digits, mnist, fashion'],
+    ["--device gpu", '--device "gpu": choose from wasm, webgpu, js'],
     ["--out=", "--out is empty: name a file"],
     ["--fast", "Unknown option '--fast': the options are"],
     ["softmax", "Unexpected argument 'softmax': the options are"],
@@ -131,6 +135,16 @@ describe("a run", () => {
     expect(await run(["--out", folder()])).toBe(2);
     expect(said.err()).toContain("cannot be written");
   });
+
+  test("without a GPU it says so in the library's words, and ends with status 2", async () => {
+    vi.stubGlobal("navigator", { gpu: { requestAdapter: async () => null } });
+    onTestFinished(() => void vi.unstubAllGlobals());
+    const said = quiet();
+    expect(await run(["--device", "webgpu", "--out", join(folder(), "r.html")])).toBe(2);
+    expect(said.err()).toMatch(
+      /--device webgpu is not to be had here\. .*adapter.*; the "wasm" device computes/,
+    );
+  });
 });
 
 describe("training on digits", () => {
@@ -169,4 +183,30 @@ describe("training on digits", () => {
       }
     },
   );
+
+  test("on a GPU the same heads learn the same, and what they made is freed", { timeout: 120_000 }, async ({
+    skip,
+  }) => {
+    const missing = await useDevice("webgpu").then(
+      () => undefined,
+      (error: Error) => error.message,
+    );
+    if (missing !== undefined) skip(missing);
+    onTestFinished(() => useDevice("wasm"));
+    const there = taskOf(task.data);
+    expect(there.x.device).toBe("webgpu");
+    const chosen = heads.filter(({ name }) => name === "softmax" || name === "entmax15");
+    for (const head of chosen) {
+      const tensors: number[] = [];
+      const onEpoch = () => tensors.push(memory().tensors);
+      const gpu = await train(head, there, { epochs: 4, seed: 0, onEpoch });
+      const cpu = await train(head, task, { epochs: 4, seed: 0 });
+      expect(Math.abs(gpu.test.accuracy - cpu.test.accuracy)).toBeLessThan(0.01);
+      expect(gpu.losses).toHaveLength(cpu.losses.length);
+      gpu.losses.forEach((loss, i) => {
+        expect(Math.abs(loss - cpu.losses[i]!)).toBeLessThan(0.02 + 0.02 * cpu.losses[i]!);
+      });
+      expect(new Set(tensors.slice(1)).size).toBe(1);
+    }
+  });
 });

@@ -1,6 +1,7 @@
 // The main job's command line: what may be asked, and what to say when something else is.
 
 import { parseArgs } from "node:util";
+import type { DeviceName } from "simplexgrad";
 import { type DataName, dataNames } from "../data/index.ts";
 import { type Head, heads } from "./heads.ts";
 
@@ -15,9 +16,13 @@ export interface Options {
   /** One training of each head for every seed. */
   readonly seeds: readonly number[];
   readonly data: DataName;
+  /** Where the arithmetic is done. */
+  readonly device: DeviceName;
   /** Where the report goes. */
   readonly out: string;
 }
+
+const devices: readonly DeviceName[] = ["wasm", "webgpu", "js"];
 
 /** Enough for each data set to settle: 1,438 images, or 60,000. */
 const usualEpochs: { readonly [D in DataName]: number } = { digits: 40, mnist: 3, fashion: 3 };
@@ -32,12 +37,13 @@ export const help: string = `Trains the same small network once for each way to 
   --seed N       decides first weights and order of examples (0)
   --seeds N      trains N times, from --seed on, and reports mean ± standard deviation (1)
   --data NAME    ${dataNames.join(", ")} (digits)
+  --device NAME  where to compute: wasm (the CPU), webgpu (the GPU), js (the CPU without WebAssembly) (wasm)
   --out FILE     the report, one HTML page (out/main-job.html)
   --help         this text`;
 
 /** What a command line asks for; "help" where it asks for help. Throws UsageError. */
 export function readOptions(args: readonly string[]): Options | "help" {
-  const { loss, epochs, seed, seeds, data, out, help: asked } = parsed(args);
+  const { loss, epochs, seed, seeds, data, device, out, help: asked } = parsed(args);
   if (asked) return "help";
   const set = oneOf("--data", data ?? "digits", dataNames);
   const first = natural("--seed", seed ?? "0", 0, 999_999_999);
@@ -49,6 +55,7 @@ export function readOptions(args: readonly string[]): Options | "help" {
     epochs: natural("--epochs", epochs ?? String(usualEpochs[set]), 1, 10_000),
     seeds: Array.from({ length: natural("--seeds", seeds ?? "1", 1, 1000) }, (_, i) => first + i),
     data: set,
+    device: oneOf("--device", device ?? "wasm", devices),
     out: out ?? "out/main-job.html",
   };
 }
@@ -64,13 +71,14 @@ function parsed(args: readonly string[]) {
         seed: text,
         seeds: text,
         data: text,
+        device: text,
         out: text,
         help: { type: "boolean", short: "h" },
       },
     }).values;
   } catch (cause) {
     throw new UsageError(
-      `${(cause as Error).message.split(/\.\s/)[0]}: the options are --loss, --epochs, --seed, --seeds, --data, --out and --help`,
+      `${(cause as Error).message.split(/\.\s/)[0]}: the options are --loss, --epochs, --seed, --seeds, --data, --device, --out and --help`,
     );
   }
 }

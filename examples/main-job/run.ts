@@ -5,14 +5,16 @@ import { cpus } from "node:os";
 import { dirname } from "node:path";
 import { setImmediate as breath } from "node:timers/promises";
 import { SingleBar } from "cli-progress";
+import { DeviceError, type DeviceName, type Tensor, useDevice } from "simplexgrad";
+import { gpuName, withSoftwareGpu } from "../../tests/gpu.ts";
 import { DataError, type DataSet, loadData } from "../data/index.ts";
 import { help, type Options, readOptions, UsageError } from "./options.ts";
 import { type HeadResult, htmlReport, type Sample } from "./report.ts";
 import { resultTable, seedTable } from "./table.ts";
-import { setup, type Trained, taskOf, train } from "./train.ts";
+import { setup, type Task, type Trained, taskOf, train } from "./train.ts";
 
 /** Trains every head with every seed under a progress bar; results by head, then by seed. */
-async function trainAll({ heads, epochs, seeds }: Options, data: DataSet): Promise<Trained[][]> {
+async function trainAll({ heads, epochs, seeds }: Options, task: Task): Promise<Trained[][]> {
   const bar = new SingleBar({
     format: "{bar} {percentage} %  {head}, test accuracy {accuracy}",
     barCompleteChar: "━",
@@ -23,7 +25,6 @@ async function trainAll({ heads, epochs, seeds }: Options, data: DataSet): Promi
     notTTYSchedule: 5000,
   });
   bar.start(heads.length * seeds.length * epochs, 0, { head: heads[0]!.title, accuracy: "–" });
-  const task = taskOf(data);
   const results: Trained[][] = heads.map(() => []);
   try {
     for (const [h, head] of heads.entries()) {
@@ -80,12 +81,34 @@ async function checkWritable(path: string): Promise<void> {
   }
 }
 
+/** Has what is made from now on live on a device. */
+async function choose(device: DeviceName): Promise<void> {
+  try {
+    await (device === "webgpu" ? withSoftwareGpu(() => useDevice(device)) : useDevice(device));
+  } catch (cause) {
+    if (!(cause instanceof DeviceError)) throw cause;
+    throw new UsageError(`--device ${device} is not to be had here. ${cause.message}`);
+  }
+}
+
+/** What a tensor's device is called: its name, and that of the chip behind it. */
+function deviceTitle({ backend }: Tensor): string {
+  const chip =
+    backend.name === "webgpu"
+      ? gpuName((backend as typeof backend & { readonly device: GPUDevice }).device)
+      : (cpus()[0]?.model ?? "an unknown processor");
+  return `${backend.name} on ${chip}`;
+}
+
 /** Trains, writes the page and prints the table. */
 async function compare(options: Options): Promise<void> {
   const data = await loadData(options.data);
   await checkWritable(options.out);
+  await choose(options.device);
+  const task = taskOf(data);
+  const device = deviceTitle(task.x);
   const start = performance.now();
-  const results = await trainAll(options, data);
+  const results = await trainAll(options, task);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
 
   const shown = telling(
@@ -118,7 +141,7 @@ async function compare(options: Options): Promise<void> {
     seed: options.seeds[0]!,
     image: data.image,
     classes,
-    environment: `${network} · ${data.train.count} training and ${test.count} test images · Node ${process.versions.node}, ${cpus()[0]?.model ?? "unknown processor"}`,
+    environment: `${network} · ${data.train.count} training and ${test.count} test images · ${device}, Node ${process.versions.node}`,
     heads,
     samples,
   });
@@ -129,7 +152,7 @@ async function compare(options: Options): Promise<void> {
     ? `seeds ${options.seeds[0]} to ${options.seeds.at(-1)}: mean ± standard deviation`
     : `seed ${options.seeds[0]}`;
   console.log(
-    `\n${network}, ${options.epochs} ${options.epochs === 1 ? "epoch" : "epochs"} on ${options.data}, ${seeds}\n`,
+    `\n${network}, ${options.epochs} ${options.epochs === 1 ? "epoch" : "epochs"} on ${options.data}, ${seeds}\n${device}\n`,
   );
   console.log(
     several ? seedTable(heads.map(({ title, seeds = [] }) => ({ title, seeds }))) : resultTable(heads),

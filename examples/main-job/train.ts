@@ -50,7 +50,10 @@ export interface Trained {
   readonly predictions: Float32Array;
 }
 
-/** Trains a network of two layers from scratch. The same head, data and options give the same numbers every time. */
+/**
+ * Trains a network of two layers from scratch, on the device that the task's tensors live on. The same head, data and options
+ * give the same numbers every time. Reading is waited for once an epoch, so that a GPU is never idle for a loss.
+ */
 export async function train(
   head: Head,
   task: Task,
@@ -60,10 +63,11 @@ export async function train(
   const { hidden, batch, lr } = setup;
   const [count, features] = x.shape as [number, number];
   const { classes } = data;
+  const { device } = x;
   const model = new Sequential(
-    new Linear(features, hidden, { seed }),
+    new Linear(features, hidden, { seed, device }),
     relu,
-    new Linear(hidden, classes, { seed }),
+    new Linear(hidden, classes, { seed, device }),
   );
   const adam = new Adam(model.parameters(), { lr });
   const losses: number[] = [];
@@ -73,18 +77,20 @@ export async function train(
 
   for (const key of splitKey(randomKey(seed), epochs)) {
     const start = performance.now();
-    scope(() => {
-      const order = permutation(count, { key });
-      for (let from = 0; from < count; from += batch) {
-        const loss = adam.minimize(() => {
-          const rows = order.slice([from, Math.min(from + batch, count)]);
+    const steps = scope(() => {
+      const order = permutation(count, { key, device });
+      return Array.from({ length: Math.ceil(count / batch) }, (_, step) => {
+        return adam.minimize(() => {
+          const rows = order.slice([step * batch, Math.min((step + 1) * batch, count)]);
           return head.loss(model.forward(take(x, rows)), take(y, rows));
         });
-        losses.push(loss.item());
-      }
+      });
     });
+    for (const [loss] of await Promise.all(steps.map((step) => step.data()))) losses.push(loss!);
     seconds.push((performance.now() - start) / 1000);
-    predictions = scope(() => head.map(model.forward(asked)).dataSync());
+    // A reading that has begun needs the tensor no more.
+    const answer = scope(() => ({ reading: head.map(model.forward(asked)).data() }));
+    predictions = await answer.reading;
     accuracyByEpoch.push(accuracy(predictions, data.test.y, classes));
     await onEpoch?.(accuracyByEpoch.at(-1)!);
   }
