@@ -11,7 +11,7 @@ import { made, type Storage } from "./backends/backend.ts";
 import { ArgumentError, LifetimeError, showShape } from "./errors.ts";
 import { Parameter } from "./parameter.ts";
 import { isRecording } from "./tape.ts";
-import { fetched, hostCopy, Tensor } from "./tensor.ts";
+import { copyOut, hostCopy, Tensor } from "./tensor.ts";
 
 /** A tensor of at most this many elements that outlives its scope is copied out and stays readable. */
 const RESCUED = 64;
@@ -210,7 +210,7 @@ export function keepBy(t: Tensor, keeper: Keeper): void {
 
 /** Frees a tensor's memory now; a small one stays readable. For values that are known to be superseded. */
 export function release(t: Tensor): void {
-  if (t.held !== null && t.host === null && t.size <= RESCUED && !t.hidden) {
+  if (t.held !== null && t.host === null && t.arriving === null && t.size <= RESCUED && !t.hidden) {
     if (t.backend.name === "webgpu") copyOut(t);
     else t.host = hostCopy(t);
     const own = t as { -readonly [K in keyof Tensor]: Tensor[K] };
@@ -218,18 +218,6 @@ export function release(t: Tensor): void {
     own.offset = 0;
   }
   drop(t);
-}
-
-/** Has a small tensor copied to the host behind the program's back: commands run in order, so its memory can go now. */
-function copyOut(t: Tensor): void {
-  t.arriving = fetched(t);
-  t.arriving.then(
-    (host) => {
-      t.host = host;
-      t.arriving = null;
-    },
-    () => {}, // whoever reads the tensor is told
-  );
 }
 
 /** Frees a tensor's memory now, small or not: for values that no user can have seen. */
@@ -246,12 +234,11 @@ export function drop(t: Tensor): void {
 /** Memory for a tensor that has lost it: from the host copy if it was small, else LifetimeError. */
 export function revive(t: Tensor): Storage {
   if (t.host === null) {
-    if (t.arriving !== null)
-      throw new LifetimeError(
-        t.origin,
-        "its scope has ended, and its value is still on the way from the GPU",
-        "await data() first, or return it from the scope",
-      );
+    if (t.arriving !== null) {
+      t.held = t.arriving.storage.retain();
+      adopt(t);
+      return t.held;
+    }
     const finding = `its result of shape ${showShape(t.shape)} is used after the scope that made it has freed it`;
     throw new LifetimeError(t.origin, finding, "return it from the scope, or keep() it");
   }

@@ -61,8 +61,8 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
   held: Storage | null;
   /** @internal The elements on the host: of a small tensor that outlived its scope, or of integers that came from there. */
   host: TypedArray | null = null;
-  /** @internal The host copy on its way, where a device cannot be read at once. */
-  arriving: Promise<TypedArray> | null = null;
+  /** @internal The host copy on its way, where a device cannot be read at once, and the memory until it is there. */
+  arriving: { readonly data: Promise<TypedArray>; readonly storage: Storage } | null = null;
   /** @internal Who frees the memory. */
   owner: Owner | null = null;
   /** @internal Places that a walk back holds this cotangent at. */
@@ -127,7 +127,7 @@ export class Tensor<S extends Shape = Shape, D extends DType = DType> implements
    */
   async data(): Promise<ArrayOf<D>> {
     if (this.size > 0 && this.held !== null) return (await fetched(this)) as ArrayOf<D>;
-    return (this.arriving === null ? hostCopy(this) : (await this.arriving).slice()) as ArrayOf<D>;
+    return (this.arriving === null ? hostCopy(this) : (await this.arriving.data).slice()) as ArrayOf<D>;
   }
 
   /**
@@ -335,18 +335,36 @@ export function copyOf<S extends Shape, D extends DType>(t: Tensor<S, D>): Tenso
 
 /** The elements as one run of memory, and where it starts; the caller releases the storage. */
 function gathered(t: Tensor): [Storage, number] {
-  if (t.steps === null) return [t.storage.retain(), t.offset];
-  const run = t.backend.allocate(t.dtype, t.size);
-  t.backend.copy(t, run, t.dtype);
-  return [run, 0];
+  return t.steps === null ? [t.storage.retain(), t.offset] : [packed(t), 0];
 }
 
-/** The elements of a tensor that has memory, read without waiting for other reads; the memory may be freed meanwhile. */
-export function fetched(t: Tensor): Promise<TypedArray> {
+/** A copy of the elements in memory of their own. */
+function packed(t: Tensor): Storage {
+  const run = t.backend.allocate(t.dtype, t.size);
+  t.backend.copy(t, run, t.dtype);
+  return run;
+}
+
+/** The elements of a tensor that has memory. It may be freed meanwhile. */
+function fetched(t: Tensor): Promise<TypedArray> {
   const [run, offset] = gathered(t);
   const data = t.backend.read(run, t.dtype, offset, t.size);
   run.release();
   return data;
+}
+
+/** Has the elements copied to the host, where they arrive later; until then their memory stays. */
+export function copyOut(t: Tensor): void {
+  const storage = t.offset === 0 && t.steps === null ? t.storage.retain() : packed(t);
+  const arriving = { data: t.backend.read(storage, t.dtype, 0, t.size), storage };
+  t.arriving = arriving;
+  const settle = (host: TypedArray | null): void => {
+    t.host = host;
+    if (host !== null) t.arriving = null;
+    storage.release();
+  };
+  // Whoever reads the tensor is told of a failure.
+  arriving.data.then(settle, () => settle(null));
 }
 
 /** The elements in row-major order on the host, in an array of their own. */
