@@ -5,8 +5,10 @@ import { ArgumentError, DomainError, showValue } from "../core/errors.ts";
 import { checkOptions, describeAs, type OpInfo } from "../core/op.ts";
 import {
   add,
+  and,
   constantOf,
   div,
+  equal,
   max,
   mul,
   mulZero,
@@ -14,6 +16,7 @@ import {
   pick,
   type Row,
   type Scalar,
+  select,
   stop,
   sub,
   sum,
@@ -65,10 +68,10 @@ const ofLabels: Loss<CrossEntropyOptions> = /* @__PURE__ */ rowLoss("crossEntrop
     const own = mul(w, add(lse, sub(stop(max(x)), pick(x, target)))) as Scalar;
     if (constantOf(labelSmoothing) === 0) return { loss: own, weight: w };
     const all = weight ? sub(mul(lse, sum(weight)), sum(mul(weight, z))) : sub(mul(n, lse), sum(z));
-    return {
-      loss: add(mul(sub(1, labelSmoothing), own), mul(div(labelSmoothing, n), all)) as Scalar,
-      weight: w,
-    };
+    // Without smoothing a class that is masked costs nothing.
+    const masked = and(equal(labelSmoothing, 0), equal(all, Number.POSITIVE_INFINITY));
+    const uniform = select(masked, 0, mul(div(labelSmoothing, n), all));
+    return { loss: add(mul(sub(1, labelSmoothing), own), uniform) as Scalar, weight: w };
   },
   domain,
   laws: ["shiftInvariant", "nonNegative", "nanRow"],

@@ -32,6 +32,16 @@ describe.each(["js", "wasm"] as const)("on %s", (device) => {
   beforeEach(() => useDevice(device));
   const f64 = (values: number[] | number[][]) => tensor(values, { dtype: "f64" });
 
+  test("smoothing by 0 is no smoothing, also beside a masked class", () => {
+    const masked = f64([[1, 0, Number.NEGATIVE_INFINITY]]);
+    const smoothed = (x: typeof masked) => crossEntropy(x, [0], { labelSmoothing: 0 });
+    expect(smoothed(masked).item()).toBeCloseTo(crossEntropy(masked, [0]).item(), 12);
+    expect(grad(smoothed)(masked).toArray()).toEqual(
+      grad((x: typeof masked) => crossEntropy(x, [0]))(masked).toArray(),
+    );
+    expect(crossEntropy(masked, [0], { labelSmoothing: 0.1 }).item()).toBe(Number.POSITIVE_INFINITY);
+  });
+
   test("the mean divides by the rows, the sum does not, none keeps them", () => {
     const want = rows.map((x, i) => nll(x, labels[i]!));
     const total = want.reduce((a, b) => a + b);
