@@ -17,8 +17,8 @@ export interface Grid {
   readonly held: number;
 }
 
-/** The names of a program's inputs, fit for WGSL. */
-const clean = (name: string): string => name.replace(/\W/g, "_");
+/** A name of the program's author, fit for WGSL. */
+const clean = (name: string): string => name.replace(/^[^a-z]+|[^a-z0-9]/gi, "") || "input";
 
 /** Without the parentheses around all of it. */
 function bare(text: string): string {
@@ -238,9 +238,7 @@ export class Shader {
       case "minimum":
         return whole ? `${e.word.slice(0, 3)}(${v(a)}, ${v(b)})` : this.call(e.word, v(a), v(b));
       case "clamp":
-        return whole
-          ? `min(max(${v(a)}, ${v(b)}), ${v(c)})`
-          : this.call("minimum", this.call("maximum", v(a), v(b)), v(c));
+        return whole ? `min(max(${v(a)}, ${v(b)}), ${v(c)})` : this.call("clamp", v(a), v(b), v(c));
       case "relu":
         return whole ? `max(${v(a)}, 0)` : this.call("relu", v(a));
       case "sign":

@@ -264,30 +264,38 @@ function together(shader: Shader, folded: readonly string[], mine: readonly stri
   const name = folded.join("_");
   const fields = folded.map((kind, j) => `${kind}_${j}`);
   const { width } = shader.grid;
-  if (!shader.globals.has(`together ${name}`)) {
-    for (const kind of folded) shader.shared += width * (kind === "first" ? 8 : 4);
-    const types = folded.map((kind, j) => `${fields[j]}: ${kinds[kind]!.type}`);
-    const joined = folded.map((kind, j) => kinds[kind]!.join(shader, `a.${fields[j]}`, `b.${fields[j]}`));
+  if (!shader.globals.has(`together_${name}`)) {
+    // The shares of every type stand in arrays that all passes use.
+    const used = new Map<string, number>();
+    const shares = folded.map((kind) => {
+      const { type } = kinds[kind]!;
+      const count = used.get(type) ?? 0;
+      used.set(type, count + 1);
+      const array = `shares_${type}_${count}`;
+      if (!shader.globals.has(array)) shader.shared += width * (type === "First" ? 8 : 4);
+      shader.globals.set(array, `var<workgroup> ${array}: array<${type}, ${width}>;\n`);
+      return array;
+    });
+    const join = folded.map((kind, j) =>
+      kinds[kind]!.join(shader, `${shares[j]}[me]`, `${shares[j]}[other]`),
+    );
     shader.globals.set(
-      `together ${name}`,
+      `together_${name}`,
       `
-struct Fold_${name} { ${types.join(", ")} }
-var<workgroup> shares_${name}: array<Fold_${name}, ${width}>;
-fn join_${name}(a: Fold_${name}, b: Fold_${name}) -> Fold_${name} {
-  return Fold_${name}(${joined.join(", ")});
-}
-/// The fold of all shares, the same in every invocation.
+struct Fold_${name} {
+${folded.map((kind, j) => `  ${fields[j]}: ${kinds[kind]!.type},\n`).join("")}}
+var<workgroup> whole_${name}: Fold_${name};
+// The fold of all shares, the same in every invocation.
 fn together_${name}(me: u32, mine: Fold_${name}) -> Fold_${name} {
-  shares_${name}[me] = mine;
-  for (var step = ${width / 4}u; step > 0u; step /= 4u) {
+${shares.map((array, j) => `  ${array}[me] = mine.${fields[j]};\n`).join("")}  for (var step = ${width / 4}u; step > 0u; step /= 4u) {
     workgroupBarrier();
     if (me < step) {
-      let a = join_${name}(shares_${name}[me], shares_${name}[me + step]);
-      let b = join_${name}(shares_${name}[me + 2u * step], shares_${name}[me + 3u * step]);
-      shares_${name}[me] = join_${name}(a, b);
+      for (var other = me + step; other < 4u * step; other += step) {
+${shares.map((array, j) => `        ${array}[me] = ${join[j]};\n`).join("")}      }
     }
   }
-  return workgroupUniformLoad(&shares_${name}[0]);
+  if (me == 0u) { whole_${name} = Fold_${name}(${shares.map((array) => `${array}[0]`).join(", ")}); }
+  return workgroupUniformLoad(&whole_${name});
 }
 `,
     );
