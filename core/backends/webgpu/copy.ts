@@ -1,10 +1,10 @@
-// Copies between strided windows, and filling. Elements travel as words; one shader knows every conversion and every rank.
+// Copies between strided windows, and filling. Elements travel as words; a shader for each conversion knows every rank.
 
 import type { DType } from "../../dtype.ts";
 import { contiguousStrides } from "../../shape.ts";
 import type { View } from "../backend.ts";
 import type { Block, Queue } from "./queue.ts";
-import { run, type Shader, threads } from "./shader.ts";
+import { run, type Shader } from "./shader.ts";
 
 /** An axis of a copy: its entries, and the distance from one to the next on either side. */
 type Axis = readonly [size: number, from: number, to: number];
@@ -59,38 +59,6 @@ function conversion(from: DType, to: DType): Shader {
   return from === "f32" ? toInteger : plain;
 }
 
-/** Where neighbours in memory lie along one axis in `x` (rows) and another in `out` (columns): squares, turned in workgroup memory. */
-const turning: Shader = {
-  label: "copy turned",
-  reads: ["x: u32"],
-  writes: ["out: u32"],
-  words: ["axes", "xStart", "outStart"],
-  together: true,
-  globals: `${place}
-var<workgroup> square: array<array<u32, 33>, 32>;`,
-  main: `
-let rows = p[3 + axes];
-let columns = p[4 + axes];
-let across = (columns.x + 31) / 32;
-let down = (rows.x + 31) / 32;
-let row = group / across % down * 32;
-let column = group % across * 32;
-let at = vec2u(xStart, outStart) + place(group / across / down, axes);
-let a = t % 32;
-for (var b = t / 32; b < 32; b += ${threads / 32}) {
-  if (row + a < rows.x && column + b < columns.x) {
-    square[b][a] = x[at.x + (row + a) * rows.y + (column + b) * columns.y];
-  }
-}
-workgroupBarrier();
-for (var b = t / 32; b < 32; b += ${threads / 32}) {
-  if (row + b < rows.x && column + a < columns.x) {
-    out[at.y + (row + b) * rows.z + (column + a) * columns.z] = square[a][b];
-  }
-}
-`,
-};
-
 /** The axes of a copy, without those of one entry; one that continues the next on both sides is joined with it. */
 function axesOf(shape: readonly number[], from: readonly number[], to: readonly number[]): Axis[] {
   const axes: Axis[] = [];
@@ -103,6 +71,23 @@ function axesOf(shape: readonly number[], from: readonly number[], to: readonly 
     else axes.push(axis);
   });
   return axes;
+}
+
+/**
+ * Where neighbours in memory lie along one axis in `x` (rows) and another in `out` (columns), a workgroup takes a square of
+ * 8 × 8 entries: both sides then read and write runs of memory.
+ */
+function inSquares(axes: readonly Axis[]): readonly Axis[] {
+  const isCut = (axis: Axis, side: 1 | 2): boolean => axis[side] === 1 && axis[0] % 8 === 0;
+  const rows = axes.find((axis) => isCut(axis, 1));
+  const columns = axes.find((axis) => isCut(axis, 2));
+  if (!rows || !columns || rows === columns || axes.length + 2 > mostAxes) return axes;
+  const ends = [rows, columns];
+  return [
+    ...axes.filter((axis) => !ends.includes(axis)),
+    ...ends.map(([size, from, to]): Axis => [size / 8, 8 * from, 8 * to]),
+    ...ends.map(([, from, to]): Axis => [8, from, to]),
+  ];
 }
 
 /** Copies along axes, the slowest first. */
@@ -120,18 +105,10 @@ function transfer(
     for (let k = 0; k < size; k++) transfer(gpu, shader, x, start + k * from, out, target + k * to, inner);
     return;
   }
-  const record = (by: Shader, total: number, walked: readonly Axis[], ...ends: readonly Axis[]): void => {
-    const places = [...walked, ...ends].flatMap((axis) => [...axis, 0]);
-    run(gpu, by, [x, out], total, [walked.length, start, target, 0, 0, 0, 0, ...places]);
-  };
-  const entries = (walked: readonly Axis[]): number => walked.reduce((product, [size]) => product * size, 1);
-  const rows = axes.find(([size, from]) => size >= 16 && from === 1);
-  const columns = axes.find(([size, , to]) => size >= 16 && to === 1);
-  if (shader === plain && rows && columns && rows !== columns) {
-    const others = axes.filter((axis) => axis !== rows && axis !== columns);
-    const squares = Math.ceil(rows[0] / 32) * Math.ceil(columns[0] / 32);
-    record(turning, entries(others) * squares, others, rows, columns);
-  } else record(shader, entries(axes), axes);
+  const walked = inSquares(axes);
+  const total = walked.reduce((product, [size]) => product * size, 1);
+  const places = walked.flatMap((axis) => [...axis, 0]);
+  run(gpu, shader, [x, out], total, [walked.length, start, target, 0, 0, 0, 0, ...places]);
 }
 
 /** Copies a view of any strides into contiguous storage, converting. */
@@ -151,19 +128,6 @@ export function copyInto(
   strides: readonly number[],
 ): void {
   transfer(gpu, plain, from, 0, to, offset, axesOf(shape, contiguousStrides(shape), strides));
-}
-
-/** Lists of an index [outer, count, inner] made contiguous: [outer, inner, count]. */
-export function listsOf(
-  gpu: Queue,
-  index: Block,
-  lists: Block,
-  outer: number,
-  count: number,
-  inner: number,
-): void {
-  const axes = axesOf([outer, inner, count], [count * inner, 1, inner], [count * inner, count, 1]);
-  transfer(gpu, plain, index, 0, lists, 0, axes);
 }
 
 export const filling: Shader = {

@@ -2,7 +2,7 @@
 // are the same every time without atomics on floats.
 
 import type { DType } from "../../dtype.ts";
-import { listsOf } from "./copy.ts";
+import { copyInto } from "./copy.ts";
 import type { Block, Queue } from "./queue.ts";
 import { exactSums, run, type Shader } from "./shader.ts";
 import { argsort } from "./sort.ts";
@@ -36,25 +36,6 @@ export function gather(
   const missing = dtype === "f32" ? 0x7fc00000 : 0;
   run(gpu, gathering, [x, index, out], total, [size, inner, count, Number(perOuter), missing]);
 }
-
-/** An entry looks through all of its list: for lists that are not worth sorting. */
-const search: Shader = {
-  label: "scatterAdd short",
-  reads: ["x: f32", "index: u32"],
-  writes: ["out: f32"],
-  words: ["size", "inner", "count", "perOuter"],
-  globals: exactSums,
-  main: `
-let entry = i / inner % size;
-let first = i / inner / size * count * inner + i % inner;
-var sum = vec2f();
-for (var k = 0u; k < count; k++) {
-  let at = first + k * inner;
-  if (index[select(k, at, perOuter == 1)] == entry) { sum = plus(sum, vec2f(x[at], 0.0)); }
-}
-out[i] = rounded(sum);
-`,
-};
 
 /** Where the run of each position begins in a sorted list; the place behind the last comes last. */
 const bounds: Shader = {
@@ -95,9 +76,9 @@ out[i] = rounded(sum);
 };
 
 /**
- * Zeros, with x added at the positions of the index. Longer lists are sorted first, stably, once for all entries; then an entry
- * sums its own run. Cost: the sort of each list, log₂(count) reads for each position, and one read of x. A position that is named
- * very often is one invocation's work.
+ * Zeros, with x added at the positions of the index. Each list of positions is sorted, stably; then an entry sums its own run.
+ * Cost: the sorts, log₂(count) reads for each position of a list, and one read of x. A position that is named very often is
+ * one invocation's work.
  */
 export function scatterAdd(
   gpu: Queue,
@@ -107,21 +88,15 @@ export function scatterAdd(
   out: Block,
   ...[outer, size, inner, count, perOuter]: IndexedSizes
 ): void {
-  const total = outer * size * inner;
-  const words = [size, inner, count, Number(perOuter)];
-  // Less than what two more dispatches and the sort cost.
-  if (count <= 4 || (count <= 256 && total * count <= 2 ** 20)) {
-    run(gpu, search, [x, index, out], total, words);
-    return;
-  }
   const lists = perOuter ? outer * inner : 1;
-  const turned = perOuter && inner > 1 ? gpu.temporary(lists * count) : undefined;
-  if (turned) listsOf(gpu, index, turned, outer, count, inner);
-  const positions = turned ?? index;
+  const apart = perOuter && inner > 1;
+  // Lists that lie interleaved are laid end to end.
+  const positions = apart ? gpu.temporary(lists * count) : index;
+  if (apart) copyInto(gpu, index, "i32", [outer, count, inner], positions, 0, [count * inner, 1, count]);
   const order = gpu.temporary(lists * count);
   argsort(gpu, "i32", positions, order, lists, count, false);
   const begins = gpu.temporary(lists * (size + 1));
   run(gpu, bounds, [positions, order, begins], lists * (size + 1), [size, count]);
-  run(gpu, runs, [x, order, begins, out], total, words);
-  for (const block of [order, begins, ...(turned ? [turned] : [])]) gpu.release(block);
+  run(gpu, runs, [x, order, begins, out], outer * size * inner, [size, inner, count, Number(perOuter)]);
+  for (const block of apart ? [order, begins, positions] : [order, begins]) gpu.release(block);
 }

@@ -100,7 +100,8 @@ export const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(Math.m
 
 /**
  * Sums with their remainders, what rounding took from them (Knuth's exact sum of two numbers). A device that simplifies the
- * remainder away leaves plain sums: whoever needs digits also keeps runs short and joins them in a tree.
+ * remainder away leaves plain sums: whoever needs digits also keeps runs short and joins them in a tree. The remainder of an
+ * infinite sum is NaN and means nothing.
  */
 export const exactSums = `
 fn plus(a: vec2f, b: vec2f) -> vec2f {
@@ -108,7 +109,6 @@ fn plus(a: vec2f, b: vec2f) -> vec2f {
   let added = sum - a.x;
   return vec2f(sum, a.y + b.y + ((a.x - (sum - added)) + (b.x - added)));
 }
-// The remainder of an infinite sum is NaN and means nothing.
 fn rounded(a: vec2f) -> f32 {
   return select(a.x, a.x + a.y, (bitcast<u32>(a.y) & 0x7fffffffu) < 0x7f800000u);
 }`;

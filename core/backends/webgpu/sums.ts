@@ -9,7 +9,7 @@ import { exactSums, powerOfTwo, run, type Shader, threads } from "./shader.ts";
 const depth = 64;
 
 /**
- * A workgroup has `lanes` invocations for each of ${threads} / lanes columns. Invocations beside one another read what lies side by
+ * A workgroup has `lanes` invocations for each of its columns. Invocations beside one another read what lies side by
  * side: `near` columns, then lanes, then columns further on.
  */
 export const summing: Shader = {
