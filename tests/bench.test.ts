@@ -1,9 +1,15 @@
-// The bench's own arithmetic: quantiles, agreement, promises, the table, the shared numbers. Times nothing.
+// The bench's own arithmetic: quantiles, agreement, promises, the table, the shared numbers; and what a GPU is asked, counted on
+// the smaller rows. Times nothing.
 import { describe, expect, test } from "vitest";
+import { scope, zeros } from "../core/index.ts";
+import { softmax } from "../ops/index.ts";
 import { labels, norm, normal, transposed } from "./bench/data.ts";
 import { agree, type Measured, quantile, timing } from "./bench/harness.ts";
-import { promises, rows, startRow } from "./bench/rows.ts";
-import { judge, promiseLines, resultLines, showTime } from "./bench/table.ts";
+import { type Cost, type Observed, openObserved } from "./bench/observed.ts";
+import { limits, prefixed, promises, rows, startRow } from "./bench/rows.ts";
+import { costLines, hold, judge, limitLines, promiseLines, resultLines, showTime } from "./bench/table.ts";
+import { counted } from "./bench/traffic.ts";
+import { works } from "./bench/works.ts";
 
 const took = (row: string, peer: string, ms: number): Measured => ({
   row,
@@ -90,6 +96,101 @@ describe("the report", () => {
 
   test("every promise names rows that exist", () => {
     const ids = new Set(rows.map((row) => row.id));
-    expect(promises.flatMap(({ row, versus }) => [row, versus]).filter((id) => !ids.has(id))).toEqual([]);
+    const named = [...promises.flatMap(({ row, versus }) => [row, versus]), ...limits.map(({ row }) => row)];
+    expect(named.filter((id) => !ids.has(id))).toEqual([]);
+  });
+
+  test("every row has its work", () => {
+    const known = { ...works, ...prefixed(works) };
+    expect(rows.map(({ id }) => id).filter((id) => !(id in known))).toEqual([]);
+  });
+});
+
+describe("counting what shaders read and write", () => {
+  const declared = [
+    "@group(0) @binding(0) var<storage, read> x: array<f32>;",
+    "@group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;",
+  ].join("\n");
+  const body = (statement: string): string | undefined =>
+    counted(`${declared}\n${statement}`, 10).split("\n")[2];
+
+  test("reads, writes and both go to counters of their own", () => {
+    expect(body("let a = x[i];")).toBe("let a = x[s_tally(10u, u32(i))];");
+    expect(body("out[i] = a;")).toBe("out[s_tally(13u, u32(i))] = a;");
+    expect(body("out[i].x += a;")).toBe("out[s_tally(12u, s_tally(13u, u32(i)))].x += a;");
+    expect(body("if (x[i] == 0.0) {}")).toBe("if (x[s_tally(10u, u32(i))] == 0.0) {}");
+  });
+
+  test("an index that is read itself counts too; other names and comments do not", () => {
+    expect(body("let a = x[u32(x[j]) + 1];")).toBe(
+      "let a = x[s_tally(10u, u32(u32(x[s_tally(10u, u32(j))]) + 1))];",
+    );
+    expect(body("let a = v.x[0] + max[0]; // x[0]")).toBe("let a = v.x[0] + max[0]; ");
+  });
+
+  test("storage of unknown elements is refused", () => {
+    const code = "@group(0) @binding(0) var<storage, read> x: array<mat4x4<f32>>;";
+    expect(() => counted(code, 0)).toThrow("storage of mat4x4<f32> is not counted");
+  });
+
+  const cost = (row: string, dispatches: number, read: number): Cost => ({
+    row,
+    title: row,
+    call: { dispatches, submits: 1, bindGroups: 0, pipelines: 0 },
+    pipelines: 2,
+    traffic: [{ kernel: "k", dispatches, read, written: 8000, leastRead: 4000, leastWritten: 8000 }],
+  });
+
+  test("limits are held against what was counted", () => {
+    const list = [
+      { row: "a", what: "dispatches", most: 2 },
+      { row: "a", what: "reads", most: 3 },
+      { row: "b", what: "writes", most: 1 },
+    ] as const;
+    expect(hold([cost("a", 2, 16_000)], list)).toMatchObject([
+      { counted: 2, kept: true },
+      { counted: 4, kept: false },
+    ]);
+    expect(limitLines([cost("webgpu-softmax-256x1000", 1, 4000)])).toMatch(
+      /^✓ .*≤ 1 dispatches \(1\).*≤ 1 × its tensors read \(1\)/,
+    );
+    expect(limitLines([cost("webgpu-softmax-256x1000", 1, 8000)])).toMatch(/^✗/);
+    expect(
+      costLines([cost("a", 2, 16_000)])
+        .split("\n")
+        .at(-1)
+        ?.split(/ {2,}/),
+    ).toEqual(["a: k", "2", "16.0", "4×", "8.0", "1×"]);
+  });
+});
+
+describe("on the GPU", () => {
+  // The device of this file alone: its shaders count.
+  const opened: Promise<Observed | Error> = openObserved().catch((error: Error) => error);
+  const gpu = async (skip: (note: string) => never): Promise<Observed> => {
+    const found = await opened;
+    return found instanceof Error ? skip(found.message) : found;
+  };
+  const id = (work: string): string => Object.keys(prefixed({ [work]: 0 }))[0]!;
+
+  test.for(["softmax-256x1000", "mlp-adam"])(
+    "%s asks no more than its limits",
+    { timeout: 120_000 },
+    async (work, { skip }) => {
+      const { cost } = await gpu(skip);
+      const costs = [await cost({ id: id(work), title: work }, works[work]!)];
+      expect(hold(costs).filter(({ kept }) => !kept)).toEqual([]);
+      expect(hold(costs).length).toBeGreaterThan(3);
+    },
+  );
+
+  test("a row that no workgroup holds is read three times", async ({ skip }) => {
+    const { cost } = await gpu(skip);
+    const x = zeros([2, 50_000]);
+    const run = () => scope(() => ({ read: softmax(x).slice([0, 1], [0, 1]).data() })).read;
+    const { traffic } = await cost({ id: "long", title: "long" }, () => ({ run, check: () => [] }));
+    expect(traffic).toEqual([
+      { kernel: "softmax", dispatches: 1, read: 3 * 4e5, written: 4e5, leastRead: 4e5, leastWritten: 4e5 },
+    ]);
   });
 });

@@ -48,6 +48,12 @@ export function agree(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((x, i) => Math.abs(x - b[i]!) <= 1e-3 * Math.abs(x) + 1e-6);
 }
 
+/** The line of an error output that names the error. */
+export function complaint(text: string): string {
+  const lines = text.trim().split("\n");
+  return lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.at(-1)!;
+}
+
 /** A running peer. It answers one request at a time. */
 export class PeerProcess {
   readonly name: string;
@@ -75,8 +81,7 @@ export class PeerProcess {
     for (;;) {
       const { value, done } = await this.#lines.next();
       if (done) {
-        const lines = this.#complaints.split("\n");
-        return { error: `the process ended: ${lines.find((line) => /error/i.test(line)) ?? lines.at(-1)}` };
+        return { error: `the process ended: ${complaint(this.#complaints)}` };
       }
       if (value.startsWith("{")) return JSON.parse(value) as Reply;
     }

@@ -1,5 +1,5 @@
 // `npm run bench`: our library beside its peers, each in a process of its own.
-//   --rows TEXT     only rows whose id contains TEXT (commas separate several)
+//   --rows TEXT     only rows whose id contains TEXT (commas separate several); "webgpu" for those on a GPU
 //   --peers a,b     only these of tfjs, jax-js, torch ("none" for ours alone)
 //   --rounds N      samples of each row on each peer (default 11)
 //   --out FILE      where the JSON goes (default out/bench.json)
@@ -9,9 +9,17 @@ import { cpus, platform, release } from "node:os";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Command, type Measured, measureGroup, measureStarts, PeerProcess } from "./harness.ts";
-import { rows as allRows, startRow } from "./rows.ts";
-import { promiseLines, resultLines } from "./table.ts";
+import type { Costs } from "./costs.ts";
+import {
+  type Command,
+  complaint,
+  type Measured,
+  measureGroup,
+  measureStarts,
+  PeerProcess,
+} from "./harness.ts";
+import { rows as allRows, type Row, startRow } from "./rows.ts";
+import { costLines, limitLines, promiseLines, resultLines } from "./table.ts";
 
 const compiled = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 const peersFolder = fileURLToPath(new URL("../../../tests/bench/peers/", import.meta.url));
@@ -59,10 +67,21 @@ function npmPeers(): boolean {
   return spawnSync("npm", ["ci", "--prefix", peersFolder], { stdio: "inherit" }).status === 0;
 }
 
-/** For each peer the process that answers requests, and the one that only starts and multiplies. */
-function commands(wanted: readonly string[]): { serve: Command[]; start: Command[] } {
-  const node = (name: string, file: string): Command => ({ name, program: process.execPath, args: [file] });
-  const serve = [node("ours", compiled("ours.js"))];
+/** Processes of peers: those that answer requests for the CPU and for the GPU, and those that only start and multiply. */
+interface Commands {
+  readonly cpu: readonly Command[];
+  readonly webgpu: readonly Command[];
+  readonly start: readonly Command[];
+}
+
+function commands(wanted: readonly string[]): Commands {
+  const node = (name: string, file: string, ...args: string[]): Command => ({
+    name,
+    program: process.execPath,
+    args: [file, ...args],
+  });
+  const cpu = [node("ours", compiled("ours.js"))];
+  const webgpu = [node("ours", compiled("ours.js"), "webgpu")];
   const start = [node("ours", compiled("start.js"))];
   if (wanted.some((name) => name === "tfjs" || name === "jax-js") && npmPeers()) {
     for (const [name, file] of [
@@ -70,21 +89,23 @@ function commands(wanted: readonly string[]): { serve: Command[]; start: Command
       ["jax-js", "jax"],
     ] as const) {
       if (!wanted.includes(name)) continue;
-      serve.push(node(name, `${peersFolder}${file}.mjs`));
+      cpu.push(node(name, `${peersFolder}${file}.mjs`));
       start.push(node(name, `${peersFolder}start-${file}.mjs`));
     }
+    // tfjs takes its GPU from a page alone.
+    if (wanted.includes("jax-js")) webgpu.push(node("jax-js", `${peersFolder}jax.mjs`, "webgpu"));
   }
   const python = wanted.includes("torch") ? pythonWithTorch() : undefined;
   if (python !== undefined) {
     const torch = { name: "torch", program: python, env: oneThread };
     const first =
       "import torch; torch.set_num_threads(1); print((torch.ones(64, 64) @ torch.ones(64, 64))[0, 0])";
-    serve.push({ ...torch, args: [`${peersFolder}pytorch.py`] });
+    cpu.push({ ...torch, args: [`${peersFolder}pytorch.py`] });
     start.push({ ...torch, args: ["-c", first] });
   } else if (wanted.includes("torch")) {
     console.log("PyTorch is not installed; on Debian: apt-get install python3-torch libopenblas0");
   }
-  return { serve, start: [{ name: "node", program: process.execPath, args: ["-e", ""] }, ...start] };
+  return { cpu, webgpu, start: [{ name: "node", program: process.execPath, args: ["-e", ""] }, ...start] };
 }
 
 function optionsOrExit(): ReturnType<typeof options> {
@@ -96,47 +117,91 @@ function optionsOrExit(): ReturnType<typeof options> {
   }
 }
 
-const { rows, start, rounds, peers: wanted, out } = optionsOrExit();
-const { serve, start: starts } = commands(wanted);
-const peers = serve.map((command) => new PeerProcess(command));
-for (const peer of peers) {
-  const { version, error } = await peer.ask({ ask: "version" });
-  if (version === undefined) console.log(`${peer.name} does not run: ${error}`);
-  peer.version = version ?? "does not run";
+/** What works cost on a GPU, from a process of its own; the reason where there is none. */
+function gpuCosts(): Costs | string {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [compiled("costs.js")], {
+    encoding: "utf8",
+  });
+  return status === 0 ? (JSON.parse(stdout.trim().split("\n").at(-1)!) as Costs) : complaint(stderr);
 }
-const running = peers.filter((peer) => peer.version !== "does not run");
-const names = running.map((peer) => peer.name);
+
+/** Starts peers; those that answer. */
+async function running(commands: readonly Command[], where: string): Promise<PeerProcess[]> {
+  const peers = commands.map((command) => new PeerProcess(command));
+  for (const peer of peers) {
+    const { version, error } = await peer.ask({ ask: "version" });
+    if (version === undefined) console.log(`${peer.name} does not run${where}: ${error}`);
+    peer.version = version ?? "";
+  }
+  return peers.filter((peer) => peer.version !== "");
+}
+
+/** Times the rows of a device on the peers that run there. */
+async function measure(
+  peers: readonly PeerProcess[],
+  rows: readonly Row[],
+  rounds: number,
+): Promise<Measured[]> {
+  const results: Measured[] = [];
+  for (const group of new Set(rows.map((row) => row.group))) {
+    const members = rows.filter((row) => row.group === group);
+    process.stderr.write(`measuring ${members.map((row) => row.id).join(", ")}\n`);
+    results.push(...(await measureGroup(peers, members, rounds)));
+  }
+  await Promise.all(peers.map((peer) => peer.stop()));
+  return results;
+}
+
+const { rows, start, rounds, peers: wanted, out } = optionsOrExit();
+const { cpu, webgpu, start: starts } = commands(wanted);
 const machine = {
   processor: cpus()[0]?.model ?? "unknown",
   cores: cpus().length,
   system: `${platform()} ${release()}`,
   node: process.version,
 };
-console.log(`${machine.processor}, ${machine.system}, Node ${machine.node}, one thread, float32`);
-console.log(
-  `${running.map((peer) => `${peer.name} ${peer.version}`).join(" · ")} · medians of ${rounds} rounds\n`,
-);
+console.log(`${machine.processor}, ${machine.system}, Node ${machine.node}, float32`);
 
 const results: Measured[] = [];
-for (const group of new Set(rows.map((row) => row.group))) {
-  const members = rows.filter((row) => row.group === group);
-  process.stderr.write(`measuring ${members.map((row) => row.id).join(", ")}\n`);
-  results.push(...(await measureGroup(running, members, rounds)));
+const versions: { [peer: string]: string } = {};
+/** Measures the rows of a device and prints their table. */
+async function section(device: Row["device"], peers: readonly PeerProcess[], title: string): Promise<void> {
+  const members = rows.filter((row) => row.device === device);
+  for (const { name, version } of peers) versions[name] = version;
+  const found = await measure(peers, members, rounds);
+  results.push(...found);
+  const names = peers.map((peer) => peer.name);
+  const described = peers.map(({ name, version }) => `${name} ${version}`).join(" · ");
+  console.log(`\n${title}: ${described} · medians of ${rounds} rounds\n\n${resultLines(found, rows, names)}`);
+}
+
+if (rows.some(({ device }) => device === "cpu"))
+  await section("cpu", await running(cpu, ""), "CPU, one thread");
+let costs: Costs | undefined;
+if (rows.some(({ device }) => device === "webgpu")) {
+  process.stderr.write("counting what a GPU is asked\n");
+  const found = gpuCosts();
+  if (typeof found === "string") console.log(`\nWebGPU is left out: ${found}`);
+  else {
+    costs = found;
+    await section("webgpu", await running(webgpu, " on WebGPU"), `WebGPU on ${costs.gpu}`);
+    console.log(`\n${costLines(costs.costs)}`);
+  }
 }
 if (start) {
   process.stderr.write("measuring start\n");
-  results.push(...(await measureStarts(starts, startRow, rounds)));
+  const found = await measureStarts(starts, startRow, rounds);
+  results.push(...found);
+  const names = starts.map(({ name }) => name).filter((name) => name !== "node");
+  console.log(`\n${resultLines(found, [startRow], names)}`);
+  const empty = found.find(({ peer }) => peer === "node")?.timing;
+  if (empty !== undefined) console.log(`an empty Node process: ${empty.median.toFixed(0)} ms`);
 }
-await Promise.all(peers.map((peer) => peer.stop()));
-
-const printed = [...rows, startRow];
-console.log(resultLines(results, printed, names));
-const empty = results.find(({ row, peer }) => row === startRow.id && peer === "node")?.timing;
-if (empty !== undefined) console.log(`an empty Node process: ${empty.median.toFixed(0)} ms`);
+console.log();
 for (const { row, peer, problem } of results) {
   if (problem !== undefined) console.log(`! ${row}, ${peer}: ${problem}`);
 }
-console.log(`\n${promiseLines(results, printed)}`);
+console.log([promiseLines(results, [...rows, startRow]), limitLines(costs?.costs ?? [])].join("\n").trim());
 
 const commit = (): string => {
   try {
@@ -146,7 +211,7 @@ const commit = (): string => {
   }
 };
 mkdirSync(dirname(out), { recursive: true });
-const versions = Object.fromEntries(running.map((peer) => [peer.name, peer.version]));
-const record = { date: new Date().toISOString(), commit: commit(), machine, versions, rounds, results };
+const date = new Date().toISOString();
+const record = { date, commit: commit(), machine, versions, rounds, results, ...(costs ? { costs } : {}) };
 writeFileSync(out, `${JSON.stringify(record, null, 2)}\n`);
 console.log(`\nAll figures: ${out}`);

@@ -6,9 +6,22 @@ export interface Row {
   readonly title: string;
   /** Rows of one group are timed in the same rounds, so that they may be compared with one another. */
   readonly group: string;
+  readonly device: "cpu" | "webgpu";
 }
 
-const row = (id: string, title: string, group: string = id): Row => ({ id, title, group });
+const row = (id: string, title: string, group: string = id): Row => ({ id, title, group, device: "cpu" });
+
+/** The same work on a GPU, whose processes know it by this name. */
+const onGpu = (id: string): string => `webgpu-${id}`;
+const gpuRow = (id: string, title: string): Row => ({
+  ...row(onGpu(id), `WebGPU: ${title}`),
+  device: "webgpu",
+});
+
+/** Works under the names that their rows have on a GPU. */
+export function prefixed<W>(works: { readonly [id: string]: W }): { [id: string]: W } {
+  return Object.fromEntries(Object.entries(works).map(([id, work]) => [onGpu(id), work]));
+}
 
 /** All rows, in the order of the printed table. Every number is float32; "grad" is forward and backward. */
 export const rows: readonly Row[] = [
@@ -34,6 +47,10 @@ export const rows: readonly Row[] = [
   row("chain-50", "50 ops on 8 elements, grad"),
   row("add-8", "one add of 8 elements"),
   row("output-50000", "Linear 128→50000 + cross-entropy, batch 64, grad"),
+  gpuRow("matmul-512", "matmul 512³"),
+  gpuRow("softmax-256x1000", "softmax 256×1000"),
+  gpuRow("softmax-64x50000", "softmax 64×50000"),
+  gpuRow("mlp-adam", "MLP 784-256-128-10, batch 64, Adam step"),
 ];
 
 /** The row that starts a fresh process: from nothing to the first 64×64 product. */
@@ -68,7 +85,50 @@ export const promises: readonly Promised[] = [
   faster("mlp-adam", "tfjs", 8),
   faster("mlp-sgd", "tfjs", 10),
   faster("chain-50", "tfjs", 15),
+  faster(onGpu("matmul-512"), "jax-js", 1),
+  faster(onGpu("softmax-256x1000"), "jax-js", 1),
+  faster(onGpu("mlp-adam"), "jax-js", 1),
 ];
 
 /** At most this many milliseconds more than an empty Node process until the first product. */
 export const startAllowance = 30;
+
+/** What a call on a GPU may take at most: commands, or bytes as multiples of the tensors that its kernels bind. */
+export interface Limit {
+  readonly row: string;
+  readonly what: "dispatches" | "submits" | "bindGroups" | "pipelines" | "reads" | "writes";
+  readonly most: number;
+}
+
+const most = (id: string, limits: { readonly [W in Limit["what"]]?: number }): Limit[] =>
+  Object.entries(limits).map(([what, most]) => ({ row: onGpu(id), what: what as Limit["what"], most }));
+
+/** Counted, so held on every machine. What was called before makes no bind group and no pipeline. */
+export const limits: readonly Limit[] = [
+  ...most("softmax-256x1000", {
+    dispatches: 1,
+    submits: 1,
+    bindGroups: 0,
+    pipelines: 0,
+    reads: 1,
+    writes: 1,
+  }),
+  ...most("softmax-64x50000", {
+    dispatches: 1,
+    submits: 1,
+    bindGroups: 0,
+    pipelines: 0,
+    reads: 3,
+    writes: 1,
+  }),
+  // Each operand once for every tile of 64 rows or columns.
+  ...most("matmul-512", {
+    dispatches: 1,
+    submits: 1,
+    bindGroups: 0,
+    pipelines: 0,
+    reads: 512 / 64,
+    writes: 1,
+  }),
+  ...most("mlp-adam", { dispatches: 25, submits: 1, bindGroups: 0, pipelines: 0 }),
+];

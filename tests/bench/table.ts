@@ -1,6 +1,7 @@
 // The bench's results as text: one line a row, and the promises kept or missed. Measures nothing.
 import type { Measured } from "./harness.ts";
-import { type Promised, promises, type Row, startAllowance, startRow } from "./rows.ts";
+import type { Cost } from "./observed.ts";
+import { type Limit, limits, type Promised, promises, type Row, startAllowance, startRow } from "./rows.ts";
 
 /** Milliseconds with three digits, or microseconds when that reads better. */
 export function showTime(ms: number): string {
@@ -31,7 +32,11 @@ export function resultLines(
     const range = spread === undefined ? "" : `${showTime(spread.p10)} … ${showTime(spread.p90)}`;
     return [row.title, ...cells, range];
   });
-  const table = [["", ...peers, "ours, p10 … p90"], ...lines];
+  return aligned([["", ...peers, "ours, p10 … p90"], ...lines]);
+}
+
+/** Cells in columns of one width each: the first to the left, the others to the right. */
+function aligned(table: readonly (readonly string[])[]): string {
   const widths = table[0]!.map((_, i) => Math.max(...table.map((line) => line[i]!.length)));
   return table
     .map((line) =>
@@ -79,4 +84,85 @@ export function promiseLines(results: readonly Measured[], rows: readonly Row[])
     lines.push(`${above <= startAllowance ? "✓" : "✗"} ${claim} (measured ${above.toFixed(1)})`);
   }
   return lines.join("\n");
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// What a GPU is asked
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+const kilobytes = (bytes: number): string => (bytes / 1000).toFixed(1);
+const multiple = (bytes: number, least: number): string =>
+  least === 0 ? "–" : `${Number((bytes / least).toFixed(2))}×`;
+
+/** Commands of one call, and below them the bytes of each kernel beside the least: every tensor that it binds, once. */
+export function costLines(costs: readonly Cost[]): string {
+  const commands = costs.map(({ title, call, pipelines }) => [
+    title,
+    ...[call.dispatches, call.submits, call.bindGroups, call.pipelines, pipelines].map(String),
+  ]);
+  const bytes = costs.flatMap(({ row, traffic }) =>
+    traffic.map((t) => [
+      `${row}: ${t.kernel}`,
+      String(t.dispatches),
+      kilobytes(t.read),
+      multiple(t.read, t.leastRead),
+      kilobytes(t.written),
+      multiple(t.written, t.leastWritten),
+    ]),
+  );
+  return [
+    aligned([
+      ["each call", "dispatches", "submits", "new bind groups", "new pipelines", "pipelines"],
+      ...commands,
+    ]),
+    aligned([["kernels of a call", "dispatches", "kB read", "of least", "kB written", "of least"], ...bytes]),
+  ].join("\n\n");
+}
+
+/** A limit with what was counted. */
+export interface Held {
+  readonly limit: Limit;
+  readonly counted: number;
+  readonly kept: boolean;
+}
+
+/** Holds what was counted against the limits, to a hundredth; limits of rows that were not counted are left out. */
+export function hold(costs: readonly Cost[], list: readonly Limit[] = limits): Held[] {
+  return list.flatMap((limit) => {
+    const cost = costs.find(({ row }) => row === limit.row);
+    if (cost === undefined) return [];
+    const total = (key: "read" | "leastRead" | "written" | "leastWritten"): number =>
+      sum(cost.traffic.map((t) => t[key]));
+    const { what, most } = limit;
+    const counted =
+      what === "reads"
+        ? total("read") / total("leastRead")
+        : what === "writes"
+          ? total("written") / total("leastWritten")
+          : cost.call[what];
+    return [{ limit, counted, kept: counted <= 1.01 * most }];
+  });
+}
+
+const said: { readonly [W in Limit["what"]]: string } = {
+  dispatches: "dispatches",
+  submits: "submits",
+  bindGroups: "new bind groups",
+  pipelines: "new pipelines",
+  reads: "× its tensors read",
+  writes: "× its tensors written",
+};
+
+/** The limits as lines, one a row. */
+export function limitLines(costs: readonly Cost[]): string {
+  const held = hold(costs);
+  return costs
+    .map(({ row, title }) => {
+      const own = held.filter(({ limit }) => limit.row === row);
+      const claims = own.map(
+        ({ limit: { what, most }, counted }) => `≤ ${most} ${said[what]} (${Number(counted.toFixed(2))})`,
+      );
+      return `${own.every(({ kept }) => kept) ? "✓" : "✗"} ${title}: ${claims.join(", ")}`;
+    })
+    .join("\n");
 }

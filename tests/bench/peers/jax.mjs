@@ -1,14 +1,22 @@
-// jax-js with its WebAssembly backend as a peer of the bench: every row is one function under `jit`.
+// jax-js as a peer of the bench: every row is one function under `jit`. Argument: its backend, "webgpu" or none for WebAssembly.
 // Its arrays are owned: a function consumes its arguments, `.ref` keeps one for later. Node has no `Worker`
 // global, so it runs on one thread. It has no sparsemax and no entmax, and no gradient rules of a user's own:
 // both are written out with their gradients in one compiled function.
 import { readFileSync } from "node:fs";
 import { blockUntilReady, defaultDevice, init, jit, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
 import { labels, norm, normal, transposed } from "../../../dist/tests/bench/data.js";
+import { prefixed } from "../../../dist/tests/bench/rows.js";
 import { serve } from "../../../dist/tests/bench/serve.js";
+import { offerGpu, withSoftwareGpu } from "../../../dist/tests/gpu.js";
 
-await init("wasm");
-defaultDevice("wasm");
+const gpu = process.argv[2] === "webgpu";
+if (gpu) {
+  await withSoftwareGpu(async () => {
+    await offerGpu();
+    if (!(await init("webgpu")).includes("webgpu")) throw new Error("WebGPU finds no adapter");
+  });
+} else await init("wasm");
+defaultDevice(gpu ? "webgpu" : "wasm");
 
 const count = (shape) => shape.reduce((a, b) => a * b, 1);
 const array = (seed, shape, scale = 1) => np.array(normal(seed, count(shape), scale)).reshape(shape);
@@ -126,7 +134,8 @@ const mlp = (sizes, batch, update, state) => () => {
   const advance = async () => {
     const [value, ...next] = step(...current, x.ref, target.ref);
     current = next;
-    await blockUntilReady([value, next]);
+    // A GPU computes in order: what came with the value is done, or waits for the next step without holding up the program.
+    await blockUntilReady(gpu ? value : [value, next]);
     return value;
   };
   return {
@@ -165,7 +174,7 @@ const adam = (layers, gradient, { m, v, t }) => {
 };
 const zerosLike = (layers) => tree.map((p) => np.zeros(p.shape), layers);
 
-const rows = {
+const works = {
   "matmul-256": matmul(256, 256, 256),
   "matmul-512": matmul(512, 512, 512),
   "matmul-tn-512": matmul(512, 512, 512, "tn"),
@@ -229,4 +238,5 @@ const rows = {
 };
 
 const manifest = new URL("./node_modules/@jax-js/jax/package.json", import.meta.url);
-await serve({ version: JSON.parse(readFileSync(manifest, "utf8")).version, rows });
+const { version } = JSON.parse(readFileSync(manifest, "utf8"));
+await serve({ version, rows: gpu ? prefixed(works) : works });

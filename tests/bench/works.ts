@@ -1,0 +1,192 @@
+// The rows of the bench by the library under measurement, written as a user would write them, for the device in use.
+import {
+  type Parameter,
+  type Shape,
+  scope,
+  type Tensor,
+  tensor,
+  valueAndGrad,
+  vjp,
+} from "../../core/index.ts";
+import { crossEntropy } from "../../losses/index.ts";
+import { Linear, Sequential } from "../../nn/index.ts";
+import {
+  add,
+  entmax,
+  entmax15,
+  logsumexp,
+  matmul,
+  mean,
+  mul,
+  relu,
+  softmax,
+  sparsemax,
+  sub,
+  sum,
+} from "../../ops/index.ts";
+import { Adam, type Optimizer, SGD } from "../../optim/index.ts";
+import { labels, norm, normal, transposed } from "./data.ts";
+import type { Peer, Work } from "./serve.ts";
+
+/** Any shape: the sizes of the rows are data here. */
+type Float = Tensor<Shape, "f32">;
+
+const random = (seed: number, shape: number[], scale = 1): Float =>
+  tensor(
+    normal(
+      seed,
+      shape.reduce((a, b) => a * b),
+      scale,
+    ),
+    { shape },
+  );
+const classes = (seed: number, count: number, n: number): Tensor<[number], "i32"> =>
+  tensor(labels(seed, count, n), { shape: [count] });
+const size = async (t: Float): Promise<number> => norm(await t.data());
+
+/** Resolves when a GPU has computed a tensor: one element has come from it. */
+const arrived = (t: Float): Promise<unknown> => t.slice(...t.shape.map(() => [0, 1] as const)).data();
+
+/**
+ * Work whose results are freed by a scope after each call. On a GPU, which computes in order behind the program's back, a call
+ * lasts until the last result is there.
+ */
+function work(compute: () => readonly Float[]): Work {
+  return {
+    run: () =>
+      scope(() => {
+        const last = compute().at(-1)!;
+        return last.device === "webgpu" ? { read: arrived(last) } : undefined;
+      })?.read,
+    check: () => scope(() => ({ read: Promise.all(compute().map(size)) })).read,
+  };
+}
+
+const product =
+  (m: number, k: number, n: number, form: "nn" | "tn" | "nt" = "nn") =>
+  (): Work => {
+    const a = random(1, form === "tn" ? [k, m] : [m, k]);
+    const b = random(2, form === "nt" ? [n, k] : [k, n]);
+    if (form === "tn") return work(() => [matmul(a.transpose(), b)]);
+    if (form === "nt") return work(() => [matmul(a, b.transpose())]);
+    return work(() => [matmul(a, b)]);
+  };
+
+const forward = (rows: number, n: number) => (): Work => {
+  const x = random(3, [rows, n]);
+  return work(() => [softmax(x)]);
+};
+
+const mapGrad = (map: (x: Float) => Float) => (): Work => {
+  const x = random(3, [256, 1000]);
+  const g = random(4, [256, 1000]);
+  return work(() => {
+    const { value, pullback } = vjp(map, x);
+    return [value, ...pullback(g)] as Float[];
+  });
+};
+
+/** Value and gradients of a scalar function with respect to all its arguments. */
+function gradients(f: (...args: Float[]) => Float, ...inputs: Float[]): Work {
+  const pull = valueAndGrad(f, { argnums: inputs.map((_, i) => i) });
+  return work(() => {
+    const { value, gradient } = pull(...inputs);
+    return [value, ...gradient] as Float[];
+  });
+}
+
+const crossEntropyGrad = (rows: number, n: number) => (): Work => {
+  const y = classes(5, rows, n);
+  return gradients((x) => crossEntropy(x, y), random(3, [rows, n]));
+};
+
+function logsumexpGrad(): Work {
+  const [rows, n] = [256, 1000];
+  const target = new Float32Array(rows * n);
+  labels(5, rows, n).forEach((label, i) => {
+    target[i * n + label] = 1;
+  });
+  const y = tensor(target, { shape: [rows, n] });
+  const loss = (x: Float): Float => mean(sub(logsumexp(x), sum(mul(x, y), { axis: -1 })));
+  return gradients(loss, random(3, [rows, n]));
+}
+
+const mlp =
+  (sizes: number[], batch: number, optimizer: (parameters: Parameter[]) => Optimizer) => (): Work => {
+    const layers = sizes.slice(1).map((out, i) => {
+      const inputs = sizes[i]!;
+      const layer = new Linear(inputs, out);
+      layer.weight.value = tensor(transposed(normal(10 + i, inputs * out, inputs ** -0.5), inputs, out), {
+        shape: [out, inputs],
+      });
+      layer.bias!.value = tensor(new Float32Array(out));
+      return layer;
+    });
+    const model = new Sequential(...layers.flatMap((layer, i) => (i === 0 ? [layer] : [relu, layer])));
+    const x = random(3, [batch, sizes[0]!]);
+    const y = classes(5, batch, sizes.at(-1)!);
+    const method = optimizer(model.parameters());
+    const step = (): Float => method.minimize(() => crossEntropy(model.forward(x), y));
+    return {
+      run: x.device === "webgpu" ? () => step().data() : step,
+      check: async () => {
+        const losses = Array.from({ length: 20 }, () => step().data());
+        return (await Promise.all(losses)).map(([loss]) => loss!);
+      },
+    };
+  };
+
+function chain(): Work {
+  const x = random(1, [8]);
+  const w = tensor(normal(2, 8, 0.01).map((value) => 1 + value));
+  const b = random(3, [8], 0.01);
+  return gradients((x) => {
+    let y = x;
+    for (let i = 0; i < 25; i++) y = add(mul(y, w), b);
+    return sum(y);
+  }, x);
+}
+
+function output(): Work {
+  const [batch, inputs, n] = [64, 128, 50000];
+  const y = classes(5, batch, n);
+  return gradients(
+    (h, w, b) => crossEntropy(add(matmul(h, w.transpose()), b), y),
+    random(1, [batch, inputs]),
+    random(2, [n, inputs], inputs ** -0.5),
+    tensor(new Float32Array(n)),
+  );
+}
+
+/** What each row runs, made on the device in use. */
+export const works: Peer["rows"] = {
+  "matmul-256": product(256, 256, 256),
+  "matmul-512": product(512, 512, 512),
+  "matmul-tn-512": product(512, 512, 512, "tn"),
+  "matmul-nt-512": product(512, 512, 512, "nt"),
+  "matmul-1024": product(1024, 1024, 1024),
+  "matmul-64x784x256": product(64, 784, 256),
+  "softmax-64x10": forward(64, 10),
+  "softmax-256x1000": forward(256, 1000),
+  "softmax-64x50000": forward(64, 50000),
+  "softmax-grad": mapGrad((x) => softmax(x)),
+  "sparsemax-grad": mapGrad((x) => sparsemax(x)),
+  "entmax15-grad": mapGrad((x) => entmax15(x)),
+  "entmax13-grad": mapGrad((x) => entmax(x, { alpha: 1.3 })),
+  "xent-256x1000": crossEntropyGrad(256, 1000),
+  "xent-lse-256x1000": logsumexpGrad,
+  "xent-64x50000": crossEntropyGrad(64, 50000),
+  formula: () =>
+    gradients(
+      (a, b, c) => sum(relu(add(mul(a, b), c))),
+      ...([1, 2, 3].map((seed) => random(seed, [1e6])) as [Float, Float, Float]),
+    ),
+  "mlp-adam": mlp([784, 256, 128, 10], 64, (parameters) => new Adam(parameters, { lr: 1e-5 })),
+  "mlp-sgd": mlp([64, 64, 10], 32, (parameters) => new SGD(parameters, { lr: 1e-2 })),
+  "chain-50": chain,
+  "add-8": () => {
+    const [a, b] = [random(1, [8]), random(2, [8])];
+    return work(() => [add(a, b)]);
+  },
+  "output-50000": output,
+};
