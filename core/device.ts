@@ -55,6 +55,7 @@ export function backendOf(name: DeviceName): Backend {
 let opening: Promise<Backend> | undefined;
 
 function openWebgpu(): Promise<Backend> {
+  ways.open = openBackend;
   if (made.webgpu !== undefined && made.webgpu.failure === undefined) return Promise.resolve(made.webgpu);
   opening ??= import("./backends/webgpu/index.ts")
     .then(({ createWebgpuBackend }) => createWebgpuBackend())
