@@ -1,51 +1,34 @@
-// The golden files: cases copied into this repository, and the full files where they lie beside it.
+// The golden files where they lie beside the repository, and the program that replays them. `golden/` replays the copied cases.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { useDevice } from "../core/device.ts";
 import { adapterOf } from "./golden/adapters.ts";
 import { type Case, readCases } from "./golden/format.ts";
-import { runCase, type Setting } from "./golden/run.ts";
+import { failures, runCase, type Setting } from "./golden/run.ts";
+import { withoutGpu } from "./place.ts";
+import { settings } from "./suite/samples.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const fixtures = here("golden/fixtures/");
 const beside = here("../../shared/golden/");
 
-const casesIn = (folder: string): Case[] =>
-  readdirSync(folder)
-    .filter((file) => file.endsWith(".json"))
-    .flatMap((file) => readCases(readFileSync(folder + file, "utf8"), file));
+const js: Setting = { device: "js", dtype: "f64" };
 
-const settings: readonly Setting[] = [
-  { device: "js", dtype: "f64" },
-  { device: "wasm", dtype: "f64" },
-  { device: "wasm", dtype: "f32" },
-];
-
-describe.each(settings)("on $device in $dtype", (setting) => {
-  const failures = async (cases: readonly Case[]): Promise<string[]> => {
-    await useDevice(setting.device);
-    const found: string[] = [];
-    for (const c of cases) {
-      const { id, differences } = await runCase(c, setting);
-      if (differences.length > 0) found.push(`${id}: ${differences.join("; ")}`);
-    }
-    return found;
-  };
-
-  test("every copied case agrees", async () => {
-    expect(await failures(casesIn(fixtures))).toEqual([]);
-  });
-
-  if (!existsSync(beside)) return;
+describe.skipIf(!existsSync(beside)).each(settings)("on $device in $dtype", (setting) => {
   test("every case beside the repository agrees whose op exists", async () => {
-    expect(await failures(casesIn(beside).filter(({ op }) => adapterOf(op) !== undefined))).toEqual([]);
-  });
+    const cases = readdirSync(beside)
+      .filter((file) => file.endsWith(".json"))
+      .flatMap((file) => readCases(readFileSync(beside + file, "utf8"), file));
+    expect(
+      await failures(
+        cases.filter(({ op }) => adapterOf(op) !== undefined),
+        setting,
+      ),
+    ).toEqual([]);
+  }, 120_000);
 });
 
 describe("the runner", () => {
@@ -64,7 +47,6 @@ describe("the runner", () => {
       },
     ],
   });
-  const js: Setting = { device: "js", dtype: "f64" };
   const parsed = (text: string): Case => readCases(text, "mine.json")[0]!;
 
   test("a wrong value is a difference that names output, place and both numbers", async () => {
@@ -103,7 +85,8 @@ describe("the runner", () => {
     let folder: string;
     let program: string;
     beforeAll(async () => {
-      folder = mkdtempSync(join(tmpdir(), "golden-"));
+      // Inside the repository, where the package for WebGPU is found.
+      folder = mkdtempSync(here("../node_modules/.golden-"));
       program = join(folder, "golden.mjs");
       await build({
         entryPoints: [here("golden/index.ts")],
@@ -142,6 +125,14 @@ describe("the runner", () => {
       expect(text).toBe(
         "FAIL softmax/mine/0: output[0] is 1, not 0.5 (and 1 more of 2)\n1 passed, 1 failed\n",
       );
+    });
+
+    test.skipIf(withoutGpu !== undefined)("it replays on the GPU, in f32", () => {
+      expect(golden("good.json", "--device", "webgpu", "--dtype", "f32")).toEqual([
+        0,
+        "1 passed, 0 failed\n",
+      ]);
+      expect(golden("good.json", "--device", "webgpu")[1]).toMatch(/golden: webgpu computes in f32/);
     });
 
     test("bad options say what to do", () => {

@@ -2,6 +2,7 @@
 
 import { inject } from "vitest";
 import { useDevice } from "../core/device.ts";
+import { DeviceError } from "../core/errors.ts";
 
 /** What a project of the suite says of itself. */
 export interface Place {
@@ -25,6 +26,9 @@ export const place: Place = inject("place");
 /** Why there is no WebGPU here; undefined where there is, and then it is open. */
 export const withoutGpu: string | undefined = await useDevice("webgpu").then(
   () => undefined,
-  (error: Error) => error.message,
+  (error: unknown) => {
+    if (error instanceof DeviceError) return error.message;
+    throw error;
+  },
 );
 await useDevice("wasm");

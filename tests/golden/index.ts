@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { DeviceName } from "../../core/backends/backend.ts";
-import { useDevice } from "../../core/device.ts";
+import { currentBackend, useDevice } from "../../core/device.ts";
 import { readCases } from "./format.ts";
 import { runCase } from "./run.ts";
 
@@ -20,7 +20,7 @@ function options(): { files: string[]; device: string; dtype: string; ops: strin
     const { values, positionals } = parseArgs({
       allowPositionals: true,
       options: {
-        device: { type: "string", default: "wasm" },
+        device: { type: "string", default: "js" },
         dtype: { type: "string", default: "f64" },
         ops: { type: "string" },
       },
@@ -41,6 +41,8 @@ try {
 } catch (error) {
   fail((error as Error).message);
 }
+const { floats } = currentBackend();
+if (!floats.includes(dtype)) fail(`${device} computes in ${floats.join(" and ")}; give --dtype ${floats[0]}`);
 
 let passed = 0;
 let failed = 0;

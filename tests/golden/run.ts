@@ -3,6 +3,7 @@
 
 import type { DeviceName } from "../../core/backends/backend.ts";
 import { tensor, zerosLike } from "../../core/create.ts";
+import { useDevice } from "../../core/device.ts";
 import { type FloatDType, isFloat } from "../../core/dtype.ts";
 import * as errors from "../../core/errors.ts";
 import { openScope } from "../../core/scope.ts";
@@ -71,6 +72,17 @@ export async function runCase(c: Case, setting: Setting): Promise<Outcome> {
       `it throws ${error instanceof Error ? `${error.name}: ${error.message}` : String(error)}`,
     ]);
   }
+}
+
+/** The cases that differ, each as a line. */
+export async function failures(cases: readonly Case[], setting: Setting): Promise<string[]> {
+  await useDevice(setting.device);
+  const found: string[] = [];
+  for (const c of cases) {
+    const { id, differences } = await runCase(c, setting);
+    if (differences.length > 0) found.push(`${id}: ${differences.join("; ")}`);
+  }
+  return found;
 }
 
 function callOf(c: Case, { device, dtype }: Setting): Call {

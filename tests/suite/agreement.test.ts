@@ -1,10 +1,13 @@
-// js ≡ wasm in f64 ≡ wasm in f32, values and gradients, for every op and rows of every length: the plain reading in f64 is the oracle.
+// js ≡ wasm in f64 ≡ wasm in f32 ≡ webgpu in f32, values and gradients, for every op and rows of every length: the plain reading in f64 is the oracle.
 
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { scoreRows } from "../../core/check/index.ts";
 import { dtypes, isFloat } from "../../core/dtype.ts";
-import { scope } from "../../core/scope.ts";
+import { openScope } from "../../core/scope.ts";
 import { vjp } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
+import { place } from "../place.ts";
 import {
   type AnyOp,
   byName,
@@ -14,8 +17,11 @@ import {
   generator,
   isSizable,
   mapSlots,
+  numbersOf,
+  type Scalars,
   type Setting,
   type Sizes,
+  settings,
   slotsOf,
   type Template,
   templateOf,
@@ -25,68 +31,61 @@ import {
   withScalars,
 } from "./samples.ts";
 
-/** Rows of 1 to 70 entries: every tail of every vector, with and without whole ones before it. Then long ones. */
-const short: readonly Sizes[] = Array.from({ length: 70 }, (_, i) => ({ rows: 3, n: i + 1 }));
-const long: readonly Sizes[] = [
-  { rows: 2, n: 1000 },
-  { rows: 1, n: 70_000 },
-];
-/** The product of many numbers leaves f32. */
-const onlyShort: readonly string[] = ["prod"];
+const [oracle, ...others] = settings as [Setting, ...Setting[]];
+const onCpu = others.filter(({ device }) => device !== "webgpu");
 
-const oracle: Setting = { device: "js", dtype: "f64" };
-const others: readonly Setting[] = [
-  { device: "wasm", dtype: "f64" },
-  { device: "wasm", dtype: "f32" },
-];
-
-interface Array2 {
+interface Result {
   readonly name: string;
-  readonly data: Float64Array;
+  readonly data: ArrayLike<number>;
   /** Entries of a row. */
   readonly n: number;
   readonly gradient: boolean;
   readonly exact: boolean;
 }
 
-const read = (name: string, t: Tensor, gradient: boolean): Array2 => ({
-  name,
-  data: Float64Array.from(t.dataSync()),
-  n: Math.max(1, t.shape.at(-1) ?? 1),
-  gradient,
-  exact: !isFloat(t.dtype),
-});
-
 /** Values and gradients on a device. */
-function results(op: AnyOp, template: Template, setting: Setting): Array2[] {
-  return scope(() => {
-    const floats = slotsOf(template).filter((s) => s.stored === "float");
-    const f = (...given: Tensor[]): Tensor[] => {
-      let next = 0;
-      return tensorsIn(
-        op(...mapSlots(template, (s) => (s.stored === "float" ? given[next++] : upload(s, setting)))),
-      );
-    };
-    const args = floats.map((s) => upload(s, setting));
-    const plain = f(...args);
-    const values = plain.map((t, i) => read(`result ${i}`, t, false));
-    if (floats.length === 0 || !plain.some((t) => isFloat(t.dtype))) return values;
+async function results(
+  op: AnyOp,
+  template: Template,
+  setting: Setting,
+  withGradients: boolean,
+): Promise<Result[]> {
+  using _ = openScope();
+  const tensors: Tensor[] = [];
+  const found: Omit<Result, "data">[] = [];
+  const add = (name: string, t: Tensor, gradient: boolean): void => {
+    tensors.push(t);
+    found.push({ name, n: Math.max(1, t.shape.at(-1) ?? 1), gradient, exact: !isFloat(t.dtype) });
+  };
+  const floats = slotsOf(template).filter((s) => s.stored === "float");
+  const f = (...given: Tensor[]): Tensor[] => {
+    let next = 0;
+    return tensorsIn(
+      op(...mapSlots(template, (s) => (s.stored === "float" ? given[next++] : upload(s, setting)))),
+    );
+  };
+  const args = floats.map((s) => upload(s, setting));
+  const plain = f(...args);
+  for (const [i, t] of plain.entries()) add(`result ${i}`, t, false);
+  if (withGradients && floats.length > 0 && plain.some((t) => isFloat(t.dtype))) {
     const { value, pullback } = vjp(f, ...args);
     // What a tape records must not change what is computed.
-    values.push(...value.map((t, i) => read(`result ${i} under a tape`, t, false)));
+    for (const [i, t] of value.entries()) add(`result ${i} under a tape`, t, false);
     const random = generator(3);
     const cotangents = value.map((t) =>
       isFloat(t.dtype) ? upload(draw({ ...op.info, domain: {} }, "float", "g", t.shape, random), setting) : t,
     );
-    return [...values, ...pullback(cotangents).map((t, i) => read(`gradient ${i}`, t as Tensor, true))];
-  });
+    for (const [i, t] of (pullback(cotangents) as readonly Tensor[]).entries()) add(`gradient ${i}`, t, true);
+  }
+  const data = await Promise.all(tensors.map((t) => t.data()));
+  return found.map((result, i) => ({ ...result, data: data[i]! }));
 }
 
 /** The first entry that differs by more than the tolerance of the element type, relative to the largest entry of its row. */
 function difference(
   op: AnyOp,
-  got: readonly Array2[],
-  want: readonly Array2[],
+  got: readonly Result[],
+  want: readonly Result[],
   { dtype }: Setting,
 ): string | undefined {
   // Of many random scores some lie so near a change of the support that f32 sees another gradient.
@@ -100,64 +99,138 @@ function difference(
   return undefined;
 }
 
-/** What differs on other devices, for the arguments of each example and of each way to give numbers. */
-function differences(op: AnyOp, all: readonly Sizes[], seed: number): string[] {
-  const random = generator(seed);
+/** What differs on other devices from the oracle, and on a GPU from WebAssembly too. */
+async function differences(
+  op: AnyOp,
+  template: Template,
+  on: readonly Setting[],
+  withGradients = true,
+): Promise<string[]> {
+  const want = await results(op, template, oracle, withGradients);
   const found: string[] = [];
-  for (const sizes of all) {
-    for (const example of all === long ? op.info.examples.slice(0, 1) : op.info.examples) {
-      for (const scalars of waysOf(op)) {
-        const template = withScalars(
-          op,
-          drawn(op, templateOf(op, example), sizes, random),
-          scalars,
-          sizes,
-          random,
-        );
-        const want = results(op, template, oracle);
-        for (const setting of others) {
-          const wrong = difference(op, results(op, template, setting), want, setting);
-          if (wrong) found.push(`${setting.dtype}, ${sizes.rows} × ${sizes.n}, ${scalars}: ${wrong}`);
-        }
-      }
-    }
-    if (found.length > 3) break;
+  let wasm = want;
+  for (const setting of on) {
+    const got = await results(op, template, setting, withGradients);
+    const against = (from: string, what: readonly Result[]): void => {
+      const wrong = difference(op, got, what, setting);
+      if (wrong) found.push(`${setting.device} in ${setting.dtype} and ${from}: ${wrong}`);
+    };
+    against("the plain reading", want);
+    if (setting.device === "webgpu") against("WebAssembly", wasm);
+    else wasm = got;
   }
   return found;
 }
 
-/** The results for integers, or how they are refused. */
-function ofIntegers(op: AnyOp, template: Template, device: "js" | "wasm"): unknown {
-  return scope(() => {
-    try {
-      const args = mapSlots(template, (s) =>
-        upload(s.stored === "float" ? { ...s, stored: "i32" } : s, { device, dtype: "f64" }),
-      );
-      return tensorsIn(op(...args)).map((t) => [t.dtype, ...t.dataSync()]);
-    } catch (error) {
-      return (error as Error).message;
-    }
+/** Random arguments like those of each example, in each way to give numbers. */
+function* cases(op: AnyOp, sizes: Sizes, seed: number): Generator<[what: string, template: Template]> {
+  const random = generator(seed);
+  for (const i of op.info.examples.keys())
+    for (const scalars of waysOf(op)) yield [`example ${i}, ${scalars}`, like(op, i, scalars, sizes, random)];
+}
+
+function like(op: AnyOp, example: number, scalars: Scalars, sizes: Sizes, random: () => number): Template {
+  const template = drawn(op, templateOf(op, op.info.examples[example]!), sizes, random);
+  return withScalars(op, template, scalars, sizes, random);
+}
+
+/** Up to 70,000 entries in few rows, up to 5,000 rows of few entries: what every device is tried with, then at random. */
+const corners: readonly Sizes[] = [
+  { rows: 3, n: 1 },
+  { rows: 3, n: 2000 },
+  { rows: 1, n: 70_000 },
+  { rows: 5000, n: 3 },
+  { rows: 70, n: 64 },
+  { rows: 17, n: 257 },
+];
+/** Sizes whose logarithms are evenly spread. They shrink to one entry. */
+const anySizes = fc
+  .tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }))
+  .map(([a, b]): Sizes => {
+    const n = Math.floor(70_000 ** a);
+    return { rows: Math.floor(Math.min(5000, Math.max(1, 2 ** 14 / n)) ** b), n };
   });
+/** The product of many numbers leaves f32. */
+const onlyShort: readonly string[] = ["prod"];
+
+/** The results for integers, or how they are refused. */
+async function ofIntegers(op: AnyOp, template: Template, setting: Setting): Promise<unknown> {
+  using _ = openScope();
+  try {
+    const args = mapSlots(template, (s) =>
+      upload(s.stored === "float" ? { ...s, stored: "i32" } : s, setting),
+    );
+    const found = tensorsIn(op(...args));
+    const data = await numbersOf(...found);
+    return found.map((t, i) => [t.dtype, ...data[i]!]);
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 describe.each(byName)("%s", (name, op) => {
-  test("integers give the same on all devices, or are refused alike", () => {
+  test("integers give the same on all devices, or are refused alike", async () => {
     for (const example of op.info.examples) {
       const template = templateOf(op, example);
       if (!slotsOf(template).every(({ data }) => data.every(Number.isInteger))) continue;
-      const onJs = ofIntegers(op, template, "js");
-      expect(ofIntegers(op, template, "wasm")).toEqual(onJs);
+      const onJs = await ofIntegers(op, template, oracle);
+      for (const setting of others)
+        expect(await ofIntegers(op, template, setting), setting.device).toEqual(onJs);
       if (typeof onJs === "string") expect(onJs).toMatch(/^[^:;]+: .+; .+$/);
     }
   });
 
-  test("all devices agree with the plain reading", () => {
-    expect(differences(op, isSizable(op) ? short : short.slice(0, 1), 11)).toEqual([]);
+  // Every tail of every vector, with and without whole ones before it.
+  const lengths = place.page ? [] : isSizable(op) ? Array.from({ length: 70 }, (_, i) => i + 1) : [1];
+  if (lengths.length > 0)
+    test("vectors agree with the plain reading for rows of 1 to 70 entries", async () => {
+      const found: string[] = [];
+      for (const n of lengths)
+        for (const [what, template] of cases(op, { rows: 3, n }, 10 + n))
+          found.push(
+            ...(await differences(op, template, onCpu)).map((wrong) => `n = ${n}, ${what}: ${wrong}`),
+          );
+      expect(found.slice(0, 4)).toEqual([]);
+    });
+
+  test("all devices agree on rows of any number and length", async () => {
+    const property = fc.asyncProperty(anySizes, fc.nat(), async (sizes, seed) => {
+      const small = sizes.rows * sizes.n <= 5000;
+      const { rows, n } = onlyShort.includes(name) ? { ...sizes, n: Math.min(sizes.n, 70) } : sizes;
+      for (const [what, template] of cases(op, { rows, n }, seed)) {
+        expect(await differences(op, template, others), what).toEqual([]);
+        // One way to call an op says enough of large arguments.
+        if (!small) break;
+      }
+    });
+    await fc.assert(property, {
+      numRuns: isSizable(op) ? place.shapes : 1,
+      examples: corners.map((sizes, i): [Sizes, number] => [sizes, i]),
+      seed: 0,
+      includeErrorInReport: true,
+    });
   });
 
-  if (!isSizable(op) || onlyShort.includes(name)) return;
-  test("all devices agree on long rows", () => {
-    expect(differences(op, long, 13)).toEqual([]);
+  const [x] = slotsOf(templateOf(op, op.info.examples[0]!));
+  if (op.info.kind === "map" || op.info.kind === "structure" || onlyShort.includes(name)) return;
+  if (x!.stored !== "float") return;
+  test("all devices agree on rows with ties, masks and thresholds", async () => {
+    const kinds = [
+      "plain",
+      "ties",
+      "spread",
+      "edge",
+      ...(op.info.laws.includes("masked") ? (["masked"] as const) : []),
+    ] as const;
+    const property = fc.asyncProperty(scoreRows({ kinds }), async (scores) => {
+      const sizes = { rows: scores.length, n: scores[0]!.length };
+      const template = mapSlots(like(op, 0, "numbers", sizes, generator(5)), (s) =>
+        s.name === "x" ? { ...s, shape: [sizes.rows, sizes.n], data: scores.flat().map(Math.fround) } : s,
+      );
+      // At a threshold the gradient is a matter of the last digit.
+      expect(await differences(op, template, others, false)).toEqual([]);
+    });
+    await fc.assert(property, { numRuns: 2 * place.shapes, seed: 0, includeErrorInReport: true });
   });
 });
 
@@ -179,34 +252,36 @@ describe("elementwise ops of one argument", () => {
   ];
   const everywhere = [...special, ...sizesOfNumbers, ...sizesOfNumbers.map((v) => -v)].map(Math.fround);
 
-  test.each(unary)("%s agrees with the plain reading over the whole range of numbers", (_, op) => {
-    const [slot] = slotsOf(templateOf(op, op.info.examples[0]!));
-    if (slot!.stored !== "float") return;
-    const run = (setting: Setting): Tensor =>
+  // A GPU may take numbers too small for a full mantissa for 0.
+  const flushed = everywhere.map((v) => (Math.abs(v) < 2 ** -126 ? 0 * v : v));
+
+  test.each(unary)("%s agrees with the plain reading over the whole range of numbers", async (_, op) => {
+    const template = templateOf(op, op.info.examples[0]!);
+    if (slotsOf(template)[0]!.stored !== "float") return;
+    using _scope = openScope();
+    const run = (data: readonly number[], setting: Setting): Tensor =>
       tensorsIn(
-        op(
-          ...mapSlots(templateOf(op, op.info.examples[0]!), (s) =>
-            upload({ ...s, shape: [everywhere.length], data: everywhere }, setting),
-          ),
-        ),
+        op(...mapSlots(template, (s) => upload({ ...s, shape: [everywhere.length], data }, setting))),
       )[0]!;
-    scope(() => {
-      const want = run(oracle).dataSync();
-      for (const setting of others) {
-        const got = run(setting);
-        const rounded = setting.dtype === "f32" && isFloat(got.dtype) ? want.map(Math.fround) : want;
-        const [tolerance] = dtypes[setting.dtype].tolerance;
-        // Entry by entry: no entry stands for another here. Past the largest f32 there is ∞.
-        const at = Array.from(got.dataSync()).findIndex((v, i) => {
-          const w = rounded[i]!;
-          return !(Object.is(v, w) || v === w || Math.abs(v - w) <= tolerance * Math.max(1, Math.abs(w)));
-        });
-        expect(
-          at < 0
-            ? undefined
-            : `${setting.dtype}: ${op.info.name}(${everywhere[at]}) is ${got.dataSync()[at]} instead of ${rounded[at]}`,
-        ).toBeUndefined();
-      }
-    });
+    const [want, wantFlushed] = await numbersOf(run(everywhere, oracle), run(flushed, oracle));
+    for (const setting of others) {
+      const result = run(everywhere, setting);
+      const [got] = await numbersOf(result);
+      const [tolerance] = dtypes[setting.dtype].tolerance;
+      // Entry by entry: no entry stands for another here. Past the largest f32 there is ∞.
+      const round = setting.dtype === "f32" && isFloat(result.dtype) ? Math.fround : (v: number) => v;
+      const agrees = (v: number, w: number): boolean =>
+        Object.is(v, w) || v === w || Math.abs(v - w) <= tolerance * Math.max(1, Math.abs(w));
+      const at = got!.findIndex(
+        (v, i) =>
+          !agrees(v, round(want![i]!)) &&
+          !(setting.device === "webgpu" && agrees(v, round(wantFlushed![i]!))),
+      );
+      expect(
+        at < 0
+          ? undefined
+          : `${setting.device} in ${setting.dtype}: ${op.info.name}(${everywhere[at]}) is ${got![at]} instead of ${round(want![at]!)}`,
+      ).toBeUndefined();
+    }
   });
 });

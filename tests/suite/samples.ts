@@ -189,7 +189,8 @@ const fitted: {
     index: (shape: readonly number[], below: number) => Slot,
   ) => Template;
 } = {
-  matmul: ({ rows, n }, x) => [x([rows, n]), x([n, rows + 1])],
+  // Among them a quadratic number of products.
+  matmul: ({ rows, n }, x) => [x([Math.min(rows, 500), n]), x([n, Math.min(rows, 500) + 1])],
   linear: ({ rows, n }, x) => [x([rows, n]), x([rows + 1, n]), x([rows + 1])],
   transpose: ({ rows, n }, x) => [x([rows, n])],
   concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
