@@ -117,12 +117,12 @@ function optionsOrExit(): ReturnType<typeof options> {
   }
 }
 
-/** What works cost on a GPU, from a process of its own; the reason where there is none. */
-function gpuCosts(): Costs | string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [compiled("costs.js")], {
-    encoding: "utf8",
-  });
-  return status === 0 ? (JSON.parse(stdout.trim().split("\n").at(-1)!) as Costs) : complaint(stderr);
+/** What rows cost on the GPU, from a process of its own. */
+function gpuCosts(ids: readonly string[]): Costs {
+  const run = [compiled("costs.js"), ...ids];
+  const { status, stdout, stderr } = spawnSync(process.execPath, run, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`bench: counting on the GPU failed: ${complaint(stderr)}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as Costs;
 }
 
 /** Starts peers; those that answer. */
@@ -178,14 +178,17 @@ async function section(device: Row["device"], peers: readonly PeerProcess[], tit
 if (rows.some(({ device }) => device === "cpu"))
   await section("cpu", await running(cpu, ""), "CPU, one thread");
 let costs: Costs | undefined;
-if (rows.some(({ device }) => device === "webgpu")) {
-  process.stderr.write("counting what a GPU is asked\n");
-  const found = gpuCosts();
-  if (typeof found === "string") console.log(`\nWebGPU is left out: ${found}`);
-  else {
-    costs = found;
-    await section("webgpu", await running(webgpu, " on WebGPU"), `WebGPU on ${costs.gpu}`);
+const onGpu = rows.filter(({ device }) => device === "webgpu");
+if (onGpu.length > 0) {
+  const peers = await running(webgpu, " on WebGPU");
+  if (peers[0]?.name === "ours") {
+    process.stderr.write("counting what a GPU is asked\n");
+    costs = gpuCosts(onGpu.map(({ id }) => id));
+    await section("webgpu", peers, `WebGPU on ${costs.gpu}`);
     console.log(`\n${costLines(costs.costs)}`);
+  } else {
+    console.log("WebGPU is left out.");
+    await Promise.all(peers.map((peer) => peer.stop()));
   }
 }
 if (start) {
