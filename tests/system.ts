@@ -1,6 +1,7 @@
 // What the tests need from the system, and where it lies: a browser, a Vulkan loader, a software GPU. Looks only; `setup.ts`
 // installs, and vitest's configuration reads both answers.
 
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readdirSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 
@@ -43,6 +44,15 @@ export function findVulkan(): string | undefined {
   });
   const { LD_LIBRARY_PATH: more = "" } = process.env;
   return firstOf([...more.split(":"), ...folders].map((folder) => join(folder, "libvulkan.so.1")));
+}
+
+/** Whether WebGPU in Node finds an adapter with that driver. Asked in a process of its own, because a GPU once opened stays. */
+export function hasAdapter(driver: string | undefined): boolean {
+  const ask =
+    'const { create } = await import("webgpu"); process.exit((await create([]).requestAdapter()) ? 0 : 1);';
+  const env = { ...process.env, ...(driver === undefined ? {} : { VK_ICD_FILENAMES: driver }) };
+  const options = { env, cwd: import.meta.dirname, stdio: "ignore" } as const;
+  return spawnSync(process.execPath, ["--input-type=module", "--eval", ask], options).status === 0;
 }
 
 /** Arguments for a Chromium that opens WebGPU on the software adapter and asks nothing of the network. */

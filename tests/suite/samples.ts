@@ -181,6 +181,9 @@ export interface Sizes {
   readonly n: number;
 }
 
+/** Rows of a product: the result has as many columns. */
+const few = (rows: number): number => Math.min(rows, 300);
+
 /** Ops whose arguments must fit one another: x, and what is made beside it. */
 const fitted: {
   readonly [name: string]: (
@@ -189,9 +192,8 @@ const fitted: {
     index: (shape: readonly number[], below: number) => Slot,
   ) => Template;
 } = {
-  // Among them a quadratic number of products.
-  matmul: ({ rows, n }, x) => [x([Math.min(rows, 500), n]), x([n, Math.min(rows, 500) + 1])],
-  linear: ({ rows, n }, x) => [x([rows, n]), x([rows + 1, n]), x([rows + 1])],
+  matmul: ({ rows, n }, x) => [x([few(rows), n]), x([n, few(rows) + 1])],
+  linear: ({ rows, n }, x) => [x([few(rows), n]), x([few(rows) + 1, n]), x([few(rows) + 1])],
   transpose: ({ rows, n }, x) => [x([rows, n])],
   concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
   pad: ({ rows, n }, x) => [
