@@ -698,7 +698,7 @@ describe("the library's own formulas, forward and backward", () => {
     const gradient = formula.gradient(formula.floatInputs & 1);
     const forward = gradient.forward.kernel("f32");
     const backward = gradient.backward.kernel("f32");
-    for (const n of [5, 40, 1100]) {
+    for (const n of [5, 300]) {
       const given = formula.inputs.map((e): Operand => {
         const { name, stored } = e.detail as { name: string; stored: string };
         const size = e.kind === "row" ? rows * n : rows;

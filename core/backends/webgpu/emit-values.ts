@@ -1,6 +1,7 @@
 // Turns expressions of the row language into WGSL: the text of one shader while it is written, its names, and the words.
 // One text serves rows (at one entry) and scalars. No loops here.
 
+import type { DType } from "../../dtype.ts";
 import { constantOf, type Expr, type InputInfo } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 
@@ -9,7 +10,7 @@ export type ValueType = "f32" | "i32" | "bool";
 
 /** How rows are laid over invocations. */
 export interface Grid {
-  /** What one invocation computes: an entry of an elementwise kernel, a row, or its share of a row that a group computes together. */
+  /** What one invocation computes: an entry of an elementwise kernel, a row, or its share of a row that a workgroup has. */
   readonly unit: "entry" | "row" | "share";
   /** Invocations of a workgroup. */
   readonly width: number;
@@ -17,32 +18,55 @@ export interface Grid {
   readonly held: number;
 }
 
-/** A name of the program's author, fit for WGSL. */
-const clean = (name: string): string => name.replace(/^[^a-z]+|[^a-z0-9]/gi, "") || "input";
-
-/** Without the parentheses around all of it. */
-function bare(text: string): string {
-  if (!text.startsWith("(")) return text;
-  let open = 0;
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] === "(") open++;
-    else if (text[i] === ")" && --open === 0) return i === text.length - 1 ? text.slice(1, -1) : text;
-  }
-  return text;
-}
-
 /** Longer expressions are cut by a name. */
 const longest = 72;
+
+const operators: { readonly [word: string]: string } = {
+  add: "+",
+  sub: "-",
+  mul: "*",
+  div: "/",
+  and: "&&",
+  or: "||",
+  greater: ">",
+  greaterEqual: ">=",
+  equal: "==",
+};
+
+/** What other words of integers are called; those of floats, but for the first, are functions of `math.ts`. */
+const ofIntegers: { readonly [word: string]: string } = {
+  abs: "abs",
+  sign: "sign",
+  maximum: "max",
+  minimum: "min",
+  clamp: "clamp",
+  relu: "max",
+  floor: "i32",
+  round: "i32",
+};
+
+/** Words that integers are closed under. Products and sums may leave 32 bits: only integer kernels have them so. */
+const closed: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "add",
+  "sub",
+  "neg",
+  "select",
+  "max",
+  "min",
+  "pick",
+  ...Object.keys(ofIntegers),
+]);
+const closedHere: ReadonlySet<string> = /* @__PURE__ */ new Set(["mul", "sum"]);
+const integers: ReadonlySet<string> = /* @__PURE__ */ new Set(["index", "n", "count", "argmax"]);
 
 export class Shader {
   readonly kernel: Kernel;
   readonly grid: Grid;
-  /** Functions of `math.ts` that are called. */
-  readonly functions: Set<string> = new Set();
   /** Declarations outside the entry point, by name. */
   readonly globals: Map<string, string> = new Map();
   /** Variables at the head of the entry point. */
   readonly locals: string[] = [];
+  readonly lines: string[] = [];
   /** Bytes of workgroup memory, but for a few. */
   shared = 0;
   /** What is known at this point of the text. */
@@ -52,30 +76,27 @@ export class Shader {
   private uses = new Map<Expr, number>();
   private readonly names = new Map<string, number>();
   private readonly types = new Map<Expr, ValueType>();
-  private readonly lines: string[] = [];
-  private depth = 1;
+  /** Texts that need parentheses to be operands. */
+  private readonly loose = new Set<string>();
+  private indent = "  ";
 
   constructor(kernel: Kernel, grid: Grid) {
     this.kernel = kernel;
     this.grid = grid;
   }
 
-  get text(): string {
-    return this.lines.join("\n");
-  }
-
   line(text: string): void {
-    this.lines.push("  ".repeat(this.depth) + text);
+    this.lines.push(this.indent + text);
   }
 
   /** A block in braces; what becomes known inside is forgotten behind it. */
   block(head: string, body: () => void): void {
-    const { values } = this;
+    const { values, indent } = this;
     this.values = new Map(values);
     this.line(`${head} {`);
-    this.depth++;
+    this.indent += "  ";
     body();
-    this.depth--;
+    this.indent = indent;
     this.line("}");
     this.values = values;
   }
@@ -87,191 +108,142 @@ export class Shader {
     return `${base}_${count}`;
   }
 
+  /** What an expression is called: an input as its author does, as far as WGSL allows. */
+  title(e: Expr): string {
+    if (e.word !== "input") return e.word;
+    return (e.detail as InputInfo).name.replace(/^[^a-z]+|[^a-z0-9]/gi, "") || "input";
+  }
+
   /** Gives a value a name. */
   let(base: string, text: string): string {
     const name = this.name(base);
-    this.line(`let ${name} = ${bare(text)};`);
+    this.line(`let ${name} = ${text};`);
     return name;
   }
 
   /** Makes the value of an expression known under a name. */
   define(e: Expr, text: string): string {
-    const name = this.let(e.word === "input" ? this.inputName(e) : e.word, text);
+    const name = this.let(this.title(e), text);
     this.values.set(e, name);
     return name;
   }
 
-  /** A call of a function of `math.ts`. */
-  call(word: string, ...args: readonly string[]): string {
-    this.functions.add(word);
-    return `s_${word.replace(":", "_")}(${args.join(", ")})`;
-  }
-
-  inputName(e: Expr): string {
-    return clean((e.detail as InputInfo).name);
-  }
-
   /** Sees how often each row is read by what is written next. */
   count(rows: readonly Expr[]): void {
-    const uses = new Map<Expr, number>();
+    this.uses = new Map();
     const visit = (e: Expr): void => {
       if (e.kind === "scalar") return;
-      const before = uses.get(e) ?? 0;
-      uses.set(e, before + 1);
+      const before = this.uses.get(e) ?? 0;
+      this.uses.set(e, before + 1);
       if (before === 0) e.args.forEach(visit);
     };
     rows.forEach(visit);
-    this.uses = uses;
   }
 
   typeOf(e: Expr): ValueType {
     let type = this.types.get(e);
     if (type === undefined) {
-      type = e.sort === "bool" ? "bool" : this.isWhole(e) ? "i32" : "f32";
+      const { program, inputs, float } = this.kernel;
+      const whole =
+        e.word === "input"
+          ? inputs[program.inputs.indexOf(e)] === "i32"
+          : integers.has(e.word) ||
+            ((closed.has(e.word) || (float === "f64" && closedHere.has(e.word))) &&
+              this.whole(e.word === "pick" ? e.args.slice(0, 1) : e.args));
+      type = e.sort === "bool" ? "bool" : whole ? "i32" : "f32";
       this.types.set(e, type);
     }
     return type;
   }
 
-  /** Whether a number is held as an integer. Products and sums may leave 32 bits: only integer kernels have them so. */
-  private isWhole(e: Expr): boolean {
-    const { program, inputs, float } = this.kernel;
-    const whole = (args: readonly Expr[]): boolean =>
-      args.some((a) => constantOf(a) === undefined) &&
-      args.every((a) => {
+  /** Whether the numbers among these are integers. */
+  private whole(args: readonly Expr[]): boolean {
+    const numbers = args.filter((a) => a.sort === "number");
+    return (
+      numbers.some((a) => a.word !== "const") &&
+      numbers.every((a) => {
         const c = constantOf(a);
-        return c === undefined ? this.typeOf(a) === "i32" : Number.isInteger(c) && Math.abs(c) < 2 ** 31;
-      });
-    switch (e.word) {
-      case "input":
-        return inputs[program.inputs.indexOf(e)] === "i32";
-      case "index":
-      case "n":
-      case "count":
-      case "argmax":
-        return true;
-      case "pick":
-        return this.typeOf(e.args[0]!) === "i32";
-      case "select":
-        return whole(e.args.slice(1));
-      case "mul":
-      case "sum":
-        return float === "f64" && whole(e.args);
-      case "neg":
-      case "abs":
-      case "sign":
-      case "relu":
-      case "floor":
-      case "round":
-      case "add":
-      case "sub":
-      case "maximum":
-      case "minimum":
-      case "clamp":
-      case "max":
-      case "min":
-        return whole(e.args);
-      default:
-        return false;
-    }
+        return c === undefined ? this.typeOf(a) === "i32" : c === (c | 0);
+      })
+    );
   }
 
-  /** The value of an expression as text that can stand anywhere, in the type that is wanted. */
+  /** The value of an expression, in the type that is wanted. */
   value(e: Expr, as: ValueType = this.typeOf(e)): string {
     const c = constantOf(e);
-    if (c !== undefined) return this.literal(c, as);
-    if (e.word === "index") return `${as}(i)`;
-    if (e.word === "n") return `${as}(n)`;
-    const text = this.values.get(e) ?? this.compute(e);
+    if (c !== undefined) return literal(c, as);
     const own = this.typeOf(e);
-    if (own === as) return text;
-    return as === "bool" ? `(${text} != 0)` : `${as}(${text})`;
+    // Positions are unsigned in the loops.
+    if (integers.has(e.word) && e.args.length === 0) return `${as}(${e.word === "n" ? "n" : "i"})`;
+    const text = this.values.get(e) ?? this.compute(e);
+    return own === as ? text : as === "bool" ? this.infix(text, "!=", "0") : `${as}(${text})`;
   }
 
-  private literal(c: number, as: ValueType): string {
-    if (as === "i32") return String(c);
-    if (Number.isNaN(c)) return this.call("nan");
-    if (!Number.isFinite(Math.fround(c))) return (c < 0 ? "-" : "") + this.call("inf");
-    if (Object.is(c, -0)) return "-0.0";
-    return Number.isInteger(c) && Math.abs(c) < 1e15 ? c.toFixed(1) : String(c);
+  /** The same as a part of a larger expression. */
+  operand(e: Expr, as?: ValueType): string {
+    const text = this.value(e, as);
+    return this.loose.has(text) ? `(${text})` : text;
+  }
+
+  /** A value as a result stores it. */
+  stored(e: Expr, dtype: DType): string {
+    if (dtype === "bool") return `u32(${this.value(e, "bool")})`;
+    return this.value(e, dtype === "i32" ? "i32" : "f32");
+  }
+
+  private infix(a: string, operator: string, b: string): string {
+    const text = `${a} ${operator} ${b}`;
+    this.loose.add(text);
+    return text;
   }
 
   /** Computes what is not known yet; what is read again, or long, gets a name. */
   private compute(e: Expr): string {
-    const loaded = e.kind === "row" ? this.source(e) : undefined;
+    if (e.kind === "scalar") return this.word(e);
+    const loaded = this.source(e);
     const text = loaded ?? this.word(e);
-    const again = e.kind === "row" && ((this.uses.get(e) ?? 0) > 1 || text.length > longest);
-    return again || loaded !== undefined ? this.define(e, text) : text;
+    return loaded !== undefined || (this.uses.get(e) ?? 0) > 1 || text.length > longest
+      ? this.define(e, text)
+      : text;
   }
 
   /** An elementwise word. */
   word(e: Expr): string {
-    const [a, b, c] = e.args as [Expr, Expr, Expr];
+    const [a, b] = e.args as [Expr, Expr];
     const type = this.typeOf(e);
-    const whole = type === "i32";
-    const v = (x: Expr): string => this.value(x, type);
+    const operator = operators[e.word];
+    if (operator !== undefined) {
+      // A compiler may take x == x for true.
+      if (e.word === "equal" && a === b) return `!s_isNaN(${this.value(a, "f32")})`;
+      // Division is good to 2.5 ulp: by a power of two it can be exact.
+      const d = constantOf(b) ?? 0;
+      if (e.word === "div" && Number.isInteger(Math.log2(Math.abs(d))))
+        return this.infix(this.operand(a, type), "*", literal(1 / d, type));
+      const as = type !== "bool" ? type : a.sort === "bool" ? "bool" : this.whole(e.args) ? "i32" : "f32";
+      return this.infix(this.operand(a, as), operator, this.operand(b, as));
+    }
+    const args = e.args.map((x) => this.value(x, x.sort === "bool" ? "bool" : type));
+    if (e.word === "relu" && type === "i32") args.push("0");
     switch (e.word) {
       case "neg":
-        return `(-${v(a)})`;
-      case "add":
-        return `(${v(a)} + ${v(b)})`;
-      case "sub":
-        return `(${v(a)} - ${v(b)})`;
-      case "mul":
-        return `(${v(a)} * ${v(b)})`;
-      case "mulZero":
-        return `select(${v(a)} * ${v(b)}, 0.0, ${v(a)} == 0.0)`;
-      case "div": {
-        // Division is good to 2.5 ulp: by a power of two it can be exact.
-        const d = constantOf(b) ?? 0;
-        return Number.isInteger(Math.log2(Math.abs(d)))
-          ? `(${v(a)} * ${this.literal(1 / d, "f32")})`
-          : `(${v(a)} / ${v(b)})`;
-      }
-      case "abs":
-      case "sqrt":
-        return `${e.word}(${v(a)})`;
-      case "floor":
-      case "round":
-        return whole ? v(a) : `${e.word}(${v(a)})`;
-      case "maximum":
-      case "minimum":
-        return whole ? `${e.word.slice(0, 3)}(${v(a)}, ${v(b)})` : this.call(e.word, v(a), v(b));
-      case "clamp":
-        return whole ? `min(max(${v(a)}, ${v(b)}), ${v(c)})` : this.call("clamp", v(a), v(b), v(c));
-      case "relu":
-        return whole ? `max(${v(a)}, 0)` : this.call("relu", v(a));
-      case "sign":
-        return whole ? `sign(${v(a)})` : this.call("sign", v(a));
-      case "select":
-        return `select(${v(c)}, ${v(b)}, ${this.value(a)})`;
+        return `-${this.operand(a, type)}`;
       case "not":
-        return `!${this.value(a)}`;
-      case "and":
-        return `(${v(a)} && ${v(b)})`;
-      case "or":
-        return `(${v(a)} || ${v(b)})`;
-      case "greater":
-        return this.compare(a, ">", b);
-      case "greaterEqual":
-        return this.compare(a, ">=", b);
-      case "equal":
-        // A compiler may take x == x for true.
-        return a === b ? `!${this.call("isNaN", this.value(a, "f32"))}` : this.compare(a, "==", b);
+        return `!${this.operand(a)}`;
+      case "select":
+        return `select(${args.reverse().join(", ")})`;
       default: {
-        if (e.meaning === undefined || e.meaning.js === undefined)
-          throw new Error(`the word ${e.word} has no WGSL reading`);
-        const word = typeof e.detail === "number" ? `${e.word}:${e.detail}` : e.word;
-        return this.call(word, ...e.args.map(v));
+        const order = typeof e.detail === "number" ? `_${e.detail}` : "";
+        const name = type === "i32" || e.word === "abs" ? ofIntegers[e.word] : `s_${e.word}${order}`;
+        return `${name}(${args.join(", ")})`;
       }
     }
   }
+}
 
-  private compare(a: Expr, sign: string, b: Expr): string {
-    const whole = [a, b].every(
-      (x) => this.typeOf(x) === "i32" || (constantOf(x) !== undefined && Number.isInteger(constantOf(x))),
-    );
-    const as = whole ? "i32" : "f32";
-    return `(${this.value(a, as)} ${sign} ${this.value(b, as)})`;
-  }
+function literal(c: number, as: ValueType): string {
+  if (as === "i32") return String(c);
+  if (Number.isNaN(c)) return "s_nan()";
+  if (!Number.isFinite(Math.fround(c))) return c < 0 ? "-s_inf()" : "s_inf()";
+  if (Object.is(c, -0)) return "-0.0";
+  return Number.isInteger(c) && Math.abs(c) < 1e15 ? c.toFixed(1) : String(c);
 }

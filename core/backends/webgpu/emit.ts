@@ -4,9 +4,10 @@
 import type { Expr } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import { type Schedule, type Step, schedule } from "../../row/schedule.ts";
+import { helpers } from "./emit-helpers.ts";
 import { emitCumsum, emitKth, emitRoot } from "./emit-steps.ts";
 import { type Grid, Shader } from "./emit-values.ts";
-import { alike, emitPass, type Frame, hold } from "./emit-walks.ts";
+import { emitPass, type Frame, hold } from "./emit-walks.ts";
 import { library } from "./math.ts";
 
 /** A kernel's shader. */
@@ -16,13 +17,11 @@ export interface RowShader {
   readonly temporaries: number;
 }
 
-/** Words of the parameters in which a kernel's own begin. */
+/** The word of the parameters at which a kernel's own begin. */
 export const firstWord = 4;
 
-/** Memory that a workgroup has on every device, in bytes. */
-const workgroupBytes = 16_384;
-
-const word = (k: number): string => `p[${k >> 2}].${"xyzw"[k & 3]}`;
+/** Memory that a workgroup has on every device, in bytes, less a little. */
+const workgroupBytes = 16_000;
 
 const elements = { f32: "f32", f64: "f32", i32: "i32", bool: "u32" } as const;
 
@@ -37,7 +36,7 @@ export function emitRows(
   isNumber: (input: number) => boolean,
 ): RowShader {
   const first = write(kernel, plan, grid, isNumber, []);
-  if (first.bytes > workgroupBytes)
+  if (first.shared > workgroupBytes)
     return emitRows(kernel, plan, { ...grid, width: grid.width / 4, held: grid.held * 4 }, isNumber);
   // What one walk after another reads is kept at hand: only a text that was written once can tell.
   const again = grid.held > 0 ? [...first.loads].filter(([, times]) => times > 1).map(([e]) => e) : [];
@@ -50,87 +49,72 @@ export const printWgsl = (kernel: Kernel, grid: Grid): string =>
 
 interface Written extends RowShader {
   readonly loads: ReadonlyMap<Expr, number>;
-  /** Of workgroup memory. */
-  readonly bytes: number;
+  /** Bytes of workgroup memory. */
+  readonly shared: number;
 }
 
 function write(
   kernel: Kernel,
   plan: Schedule,
-  grid: Grid,
+  { unit, width, held }: Grid,
   isNumber: (input: number) => boolean,
   again: readonly Expr[],
 ): Written {
   const { program } = kernel;
-  const { unit, width } = grid;
-  const shader = new Shader(kernel, grid);
+  const shader = new Shader(kernel, { unit, width, held });
   const frame: Frame = { shader, held: new Map(), memory: new Map(), loads: new Map(), iterations: 0 };
   const bindings: string[] = [];
   const bind = (name: string, type: string, access: string): void => {
-    bindings.push(`@group(0) @binding(${bindings.length}) var<storage, ${access}> ${name}: array<${type}>;`);
+    bindings.push(
+      `@group(0) @binding(${bindings.length}) var<storage, ${access}> ${name}: array<${type}>;\n`,
+    );
   };
 
   // Where inputs stand, and the texts that load them
   const starts: string[] = [];
-  const taken = new Set<string>();
   const scalars = new Map<Expr, string>();
   let next = firstWord;
+  const word = (): string => `p[${next >> 2}].${"xyzw"[next++ & 3]}`;
   program.inputs.forEach((e, k) => {
-    let name = shader.inputName(e);
-    if (taken.has(name)) name += k;
-    taken.add(name);
     const type = elements[kernel.inputs[k]!];
+    const load = (text: string): string => (e.sort === "bool" ? `${text} != 0u` : text);
     if (isNumber(k)) {
-      const bits = word(next++);
-      scalars.set(e, e.sort === "bool" ? `(${bits} != 0u)` : `bitcast<${type}>(${bits})`);
+      scalars.set(e, load(`bitcast<${type}>(${word()})`));
       return;
     }
+    const name = `${shader.title(e)}_${k}`;
     bind(`in_${name}`, type, "read");
-    starts.push(`let at_${name} = ${word(next)} + row * ${word(next + 1)};`);
-    next += 2;
-    const load = (at: string): string => {
-      const element = `in_${name}[at_${name}${at}]`;
-      return e.sort === "bool" ? `(${element} != 0u)` : element;
-    };
-    if (e.kind === "row") frame.memory.set(e, (i) => load(` + ${i}`));
-    else scalars.set(e, load(""));
+    starts.push(`let at_${name} = ${word()} + row * ${word()};`);
+    if (e.kind === "row") frame.memory.set(e, (i) => load(`in_${name}[at_${name} + ${i}]`));
+    else scalars.set(e, load(`in_${name}[at_${name}]`));
   });
   kernel.outputs.forEach((dtype, k) => {
-    bind(`out_${k}`, elements[dtype], "read_write");
+    bind(`out${k}`, elements[dtype], "read_write");
   });
   let temporaries = 0;
 
   const emitScalar = (e: Expr): void => {
     if (e.word === "n") return;
-    if (e.word !== "pick") {
-      shader.define(e, scalars.get(e) ?? shader.word(e));
-      return;
+    let text = scalars.get(e);
+    if (e.word === "pick") {
+      const [row, label] = e.args as [Expr, Expr];
+      const at = shader.let("at", `clamp(${shader.value(label, "i32")}, 0, i32(n) - 1)`);
+      text = frame.memory.get(row)!(`u32(${at})`);
+      // What a kernel wrote itself no compiler takes for the same in every invocation.
+      if (row.word === "cumsum" && unit === "share") text = `s_alike(me, ${text})`;
     }
-    const [row, label] = e.args as [Expr, Expr];
-    const at = shader.let("at", `u32(clamp(${shader.value(label, "i32")}, 0, i32(n) - 1))`);
-    const load = frame.memory.get(row)!(at);
-    shader.define(e, row.word === "cumsum" ? alike(shader, load) : load);
+    shader.define(e, text ?? shader.word(e));
   };
   const emitSteps = (steps: readonly Step[]): void => {
     for (const step of steps) {
-      switch (step.kind) {
-        case "pass":
-          emitPass(frame, step);
-          break;
-        case "scalar":
-          emitScalar(step.node);
-          break;
-        case "root":
-          emitRoot(frame, step, emitSteps);
-          break;
-        case "kth":
-          emitKth(frame, step);
-          break;
-        default: {
-          const name = `sums_${temporaries++}`;
-          bind(name, "f32", "read_write");
-          emitCumsum(frame, step, (i) => `${name}[row * n + ${i}]`);
-        }
+      if (step.kind === "pass") emitPass(frame, step);
+      else if (step.kind === "scalar") emitScalar(step.node);
+      else if (step.kind === "root") emitRoot(frame, step, emitSteps);
+      else if (step.kind === "kth") emitKth(frame, step);
+      else {
+        const name = `sums${temporaries++}`;
+        bind(name, "f32", "read_write");
+        emitCumsum(frame, step, (i) => `${name}[row * n + ${i}]`);
       }
     }
   };
@@ -138,16 +122,10 @@ function write(
     for (const start of starts) shader.line(start);
     hold(frame, again);
     emitSteps(plan.steps);
-    if (plan.scalars.length === 0) return;
-    const store = (): void => {
-      for (const { result, node } of plan.scalars) {
-        const dtype = elements[kernel.outputs[result]!];
-        const value = shader.value(node, dtype === "u32" ? "bool" : dtype);
-        shader.line(`out_${result}[row] = ${dtype === "u32" ? `u32(${value})` : value};`);
-      }
-    };
-    if (unit === "share") shader.block("if (me == 0u)", store);
-    else store();
+    for (const { result, node } of plan.scalars) {
+      const text = `out${result}[row] = ${shader.stored(node, kernel.outputs[result]!)};`;
+      shader.line(unit === "share" ? `if (me == 0u) { ${text} }` : text);
+    }
   };
 
   if (unit === "entry")
@@ -161,12 +139,7 @@ function write(
     shader.block(`for (var row = thread.x; row < rows; row += groups.x * ${width}u)`, emitRow);
   else shader.block("for (var row = group.x; row < rows; row += groups.x)", emitRow);
 
-  const globals = [...shader.globals.values()].join("");
-  const text = `// ${program.name}: ${about(grid)}
-@group(1) @binding(0) var<uniform> p: array<vec4<u32>, 16>;
-${bindings.join("\n")}
-
-${library(shader.functions)}${globals}
+  const main = `
 @compute @workgroup_size(${width})
 fn main(
   @builtin(global_invocation_id) thread: vec3<u32>,
@@ -176,24 +149,21 @@ fn main(
 ) {
   let rows = p[0].x;
   let n = p[0].y;
-${shader.locals.map((l) => `  ${l}\n`).join("")}${shader.text}
+${[...shader.locals.map((l) => `  ${l}`), ...shader.lines].join("\n")}
 }
 `;
-  return { text, temporaries, loads: frame.loads, bytes: shader.shared };
+  // What is called comes with it.
+  const globals = [...shader.globals.values()].join("");
+  const own = calledIn(globals + main)
+    .map((name) => helpers[name] ?? "")
+    .join("");
+  const functions = calledIn(own + globals + main).filter((name) => !(name in helpers));
+  const text = `// ${program.name}: an invocation for each ${unit}${held > 0 ? `, which has ${held} entries at hand` : ""}
+@group(1) @binding(0) var<uniform> p: array<vec4<u32>, 16>;
+${bindings.join("")}
+${library(functions.map((name) => name.slice(2)))}${own}
+${globals}${main}`;
+  return { text, temporaries, loads: frame.loads, shared: shader.shared };
 }
 
-function about({ unit, width, held }: Grid): string {
-  if (unit === "entry") return "an invocation for each entry";
-  if (unit === "row") return "an invocation for each row";
-  return `${width} invocations for each row${held > 0 ? `, with ${held} entries at hand in each` : ""}`;
-}
-
-/** Whether any step looks at several entries of a row. */
-export function walks(steps: readonly Step[]): boolean {
-  return steps.some((s) => (s.kind === "pass" ? s.reductions.length > 0 : s.kind !== "scalar"));
-}
-
-/** Whether any result or fold is along the row. */
-export function hasPasses({ steps }: Schedule): boolean {
-  return steps.some((s) => s.kind !== "scalar");
-}
+const calledIn = (text: string): string[] => [...new Set(text.match(/\bs_\w+(?=\()/g))];

@@ -2,11 +2,10 @@
 // What was compiled is kept on the kernel. Writes no WGSL itself.
 
 import { DeviceError } from "../../errors.ts";
-import { nodesOf } from "../../row/differentiate.ts";
 import { Kernel } from "../../row/program.ts";
 import { type Schedule, schedule } from "../../row/schedule.ts";
 import type { RowOperand, Storage } from "../backend.ts";
-import { emitRows, firstWord, hasPasses, walks } from "./emit.ts";
+import { emitRows, firstWord } from "./emit.ts";
 import type { Grid } from "./emit-values.ts";
 import type { Block, Pipeline, Queue } from "./queue.ts";
 
@@ -21,16 +20,7 @@ const grids: readonly Grid[] = [
 ];
 /** Rows up to this length are an invocation's work: no barriers. */
 const shortest = 32;
-
-/** The grid for rows of n entries. It does not depend on how many rows there are: a row's bits are the same in every batch. */
-function gridFor(plan: Schedule, n: number): number {
-  if (!walks(plan.steps) && plan.scalars.length === 0) return 0;
-  if (n <= shortest || !hasPasses(plan)) return 1;
-  for (let at = 2; at < grids.length - 1; at++) if (n <= grids[at]!.width * grids[at]!.held) return at;
-  return grids.length - 1;
-}
-
-/** Workgroups of a dispatch at most: there a shader goes on to the next rows. */
+/** Workgroups of a dispatch at most: then a shader goes on to the next rows. */
 const mostGroups = 65_535;
 /** Words of the parameters. */
 const words = 64;
@@ -39,89 +29,70 @@ const words = 64;
 interface Variant {
   readonly pipeline: Pipeline | undefined;
   readonly temporaries: number;
-  readonly parts: readonly Part[];
+  readonly parts: readonly { readonly kernel: Kernel; readonly from: number; readonly to: number }[];
   /** Room for the buffers of a dispatch. */
   readonly blocks: Block[];
 }
 
-/** Some results of a kernel as a kernel, with the places of its operands among those of the whole. */
-interface Part {
-  readonly kernel: Kernel;
-  readonly inputs: readonly number[];
-  readonly outputs: readonly number[];
-}
-
 /** What a kernel becomes on a queue. */
-class CompiledRows {
+interface Compiled {
   readonly gpu: Queue;
   readonly plan: Schedule;
-  private readonly kernel: Kernel;
-  private readonly variants = new Map<number, Variant>();
+  /** The only grid, where the length of rows does not matter. */
+  readonly grid: number | undefined;
+  readonly variants: Map<number, Variant>;
+}
 
-  constructor(gpu: Queue, kernel: Kernel) {
-    this.gpu = gpu;
-    this.kernel = kernel;
-    this.plan = schedule(kernel.program);
-  }
+function prepare(gpu: Queue, kernel: Kernel): Compiled {
+  const plan = schedule(kernel.program);
+  const passes = plan.steps.filter((s) => s.kind !== "scalar");
+  const folds = passes.some((s) => s.kind !== "pass" || s.reductions.length > 0);
+  const grid = passes.length === 0 ? 1 : folds || plan.scalars.length > 0 ? undefined : 0;
+  const made: Compiled = { gpu, plan, grid, variants: new Map() };
+  kernel.compiled.webgpu = made;
+  return made;
+}
 
-  variant(grid: number, numbers: number, inputs: readonly (RowOperand | number)[]): Variant {
-    const key = numbers * grids.length + grid;
-    let found = this.variants.get(key);
-    if (found === undefined) {
-      found = this.compile(grids[grid]!, inputs);
-      this.variants.set(key, found);
-    }
-    return found;
-  }
+/** The grid for rows of n entries. It does not depend on how many rows there are: a row's bits are the same in every batch. */
+function gridFor(n: number): number {
+  if (n <= shortest) return 1;
+  for (let at = 2; at < grids.length - 1; at++) if (n <= grids[at]!.width * grids[at]!.held) return at;
+  return grids.length - 1;
+}
 
-  private compile(grid: Grid, inputs: readonly (RowOperand | number)[]): Variant {
-    const { gpu, kernel } = this;
-    const { name } = kernel.program;
-    const { text, temporaries } = emitRows(kernel, this.plan, grid, (k) => typeof inputs[k] === "number");
-    const tensors = inputs.filter((input) => typeof input !== "number").length;
-    const bindings = tensors + kernel.outputs.length + temporaries;
-    if (bindings > gpu.maxBuffers || firstWord + tensors + inputs.length > words)
-      return { pipeline: undefined, temporaries: 0, parts: this.split(bindings), blocks: [] };
-    const access = "r".repeat(tensors) + "w".repeat(bindings - tensors);
-    return { pipeline: gpu.pipeline(name, text, access), temporaries, parts: [], blocks: [] };
+function compile(
+  { gpu, plan }: Compiled,
+  kernel: Kernel,
+  grid: Grid,
+  inputs: readonly (RowOperand | number)[],
+): Variant {
+  const { program, float, outputs } = kernel;
+  const { text, temporaries } = emitRows(kernel, plan, grid, (k) => typeof inputs[k] === "number");
+  const tensors = inputs.filter((input) => typeof input !== "number").length;
+  const written = outputs.length + temporaries;
+  if (tensors + written <= gpu.maxBuffers && firstWord + tensors + inputs.length <= words) {
+    const pipeline = gpu.pipeline(program.name, text, "r".repeat(tensors) + "w".repeat(written));
+    return { pipeline, temporaries, parts: [], blocks: [] };
   }
-
-  /** Kernels for half of the results each: a shader binds only so many buffers. */
-  private split(bindings: number): Part[] {
-    const { program, float, inputs, outputs } = this.kernel;
-    const count = outputs.length;
-    if (count === 1)
-      throw new DeviceError(
-        program.name,
-        `${bindings} tensors take part in one kernel, and this device binds ${this.gpu.maxBuffers}`,
-        'compute it in steps, or on the "wasm" device',
-      );
-    const half = count >> 1;
-    return [
-      [0, half],
-      [half, count],
-    ].map(([from, to]) => {
-      const results = program.results.slice(from, to);
-      const used = new Set(nodesOf(results));
-      const own = program.inputs.map((_, k) => k).filter((k) => used.has(program.inputs[k]!));
-      const part = {
-        ...program,
-        inputs: own.map((k) => program.inputs[k]!),
-        results,
-        kinds: program.kinds.slice(from, to),
-        stored: program.stored.slice(from, to),
-      };
-      return {
-        kernel: new Kernel(
-          part,
-          float,
-          own.map((k) => inputs[k]!),
-        ),
-        inputs: own,
-        outputs: results.map((_, k) => from! + k),
-      };
-    });
-  }
+  // Half of the results each
+  const count = outputs.length;
+  if (count === 1)
+    throw new DeviceError(
+      program.name,
+      `${tensors + written} tensors take part in one kernel, and this device binds ${gpu.maxBuffers}`,
+      'compute it in steps, or on the "wasm" device',
+    );
+  const parts = [[0, count >> 1] as const, [count >> 1, count] as const].map(([from, to]) => {
+    const cut = <T>(list: readonly T[]): T[] => list.slice(from, to);
+    const part = {
+      ...program,
+      results: cut(program.results),
+      kinds: cut(program.kinds),
+      stored: cut(program.stored),
+    };
+    return { kernel: new Kernel(part, float, kernel.inputs), from, to };
+  });
+  return { pipeline: undefined, temporaries: 0, parts, blocks: [] };
 }
 
 /** Runs a kernel over rows of n entries. */
@@ -133,25 +104,19 @@ export function runRows(
   rows: number,
   n: number,
 ): void {
-  let made = kernel.compiled.webgpu as CompiledRows | undefined;
-  if (made === undefined || made.gpu !== gpu) {
-    made = new CompiledRows(gpu, kernel);
-    kernel.compiled.webgpu = made;
+  let made = kernel.compiled.webgpu as Compiled | undefined;
+  if (made === undefined || made.gpu !== gpu) made = prepare(gpu, kernel);
+  let key = made.grid ?? gridFor(n);
+  const { unit, width } = grids[key]!;
+  for (let k = 0; k < inputs.length; k++) if (typeof inputs[k] === "number") key += grids.length * 2 ** k;
+  let variant = made.variants.get(key);
+  if (variant === undefined) {
+    variant = compile(made, kernel, grids[key % grids.length]!, inputs);
+    made.variants.set(key, variant);
   }
-  let numbers = 0;
-  for (let k = 0; k < inputs.length; k++) numbers = 2 * numbers + (typeof inputs[k] === "number" ? 1 : 0);
-  const grid = gridFor(made.plan, n);
-  const { pipeline, temporaries, parts, blocks } = made.variant(grid, numbers, inputs);
+  const { pipeline, temporaries, parts, blocks } = variant;
   if (pipeline === undefined) {
-    for (const part of parts)
-      runRows(
-        gpu,
-        part.kernel,
-        part.inputs.map((k) => inputs[k]!),
-        part.outputs.map((k) => outputs[k]!),
-        rows,
-        n,
-      );
+    for (const { kernel, from, to } of parts) runRows(gpu, kernel, inputs, outputs.slice(from, to), rows, n);
     return;
   }
 
@@ -173,7 +138,6 @@ export function runRows(
   }
   for (let k = 0; k < outputs.length; k++) blocks[bound++] = outputs[k]!;
   for (let k = 0; k < temporaries; k++) blocks[bound + k] = gpu.temporary(rows * n);
-  const { unit, width } = grids[grid]!;
   const work = unit === "share" ? rows : Math.ceil((unit === "entry" ? rows * n : rows) / width);
   gpu.dispatch(pipeline, blocks, Math.min(work, mostGroups));
   for (let k = 0; k < temporaries; k++) gpu.release(blocks[bound + k]!);
