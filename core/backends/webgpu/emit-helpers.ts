@@ -9,7 +9,7 @@ export const helpers: { readonly [name: string]: string } = {
   // A float as an integer in the order of floats, NaN above all; and back.
   s_order: `
 fn s_order(x: f32) -> u32 {
-  let bits = bitcast<u32>(select(x, 0.0, x == 0.0));
+  let bits = select(bitcast<u32>(x), 0u, bitcast<u32>(x) == 0x80000000u);
   return select(select(bits | 0x80000000u, ~bits, bits >= 0x80000000u), 0xffffffffu, s_isNaN(x));
 }
 `,
