@@ -25,6 +25,7 @@ const node: TestProjectInlineConfiguration = {
     exclude: ["tests/browser/**", ...(ci || hasAdapter(driver) ? [] : ["tests/webgpu/**"])],
     // Worker threads would have a copy of the environment, which the Vulkan loader does not see.
     pool: "forks",
+    execArgv: ["--expose-gc"],
     env: driver === undefined ? {} : { VK_ICD_FILENAMES: driver },
     provide: { place: { ci, page: false, shapes: shapes.node, isolated: false } },
     sequence: { groupOrder: 0 },
@@ -59,7 +60,9 @@ const page = (
       enabled: true,
       headless: true,
       screenshotFailures: false,
-      provider: playwright({ launchOptions: { executablePath, args: [...chromiumArguments] } }),
+      provider: playwright({
+        launchOptions: { executablePath, args: [...chromiumArguments, "--js-flags=--expose-gc"] },
+      }),
       instances: [{ browser: "chromium" }],
     },
   },

@@ -1,6 +1,7 @@
 // Where the tests run: in Node or in a page, as their project says, and whether WebGPU is there. Knows no tests.
 
 import { inject } from "vitest";
+import type { DeviceName } from "../core/backends/backend.ts";
 import { useDevice } from "../core/device.ts";
 import { DeviceError } from "../core/errors.ts";
 
@@ -32,3 +33,15 @@ export const withoutGpu: string | undefined = await useDevice("webgpu").then(
   },
 );
 await useDevice("wasm");
+
+/** The devices whose results are held against those of WebAssembly, itself the first. */
+export const devices: readonly DeviceName[] = withoutGpu === undefined ? ["wasm", "webgpu"] : ["wasm"];
+
+/** Has the memory freed that earlier tests left to the garbage collector: it would go while bytes are counted. */
+export async function collectGarbage(): Promise<void> {
+  const { gc } = globalThis as unknown as { gc(): void };
+  for (let i = 0; i < 5; i++) {
+    gc();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
