@@ -371,6 +371,7 @@ export function copyOut(t: Tensor): void {
 export function hostCopy(t: Tensor): TypedArray {
   if (t.host !== null) return t.host.slice();
   if (t.size === 0) return new dtypes[t.dtype].array(0);
+  if (t.held === null && t.arriving === null) revive(t); // from here on it has memory, or has thrown
   if (t.backend.name === "webgpu")
     throw new DeviceError("dataSync", "a tensor on webgpu can only be read asynchronously", "await data()");
   if (t.steps === null) return t.backend.readSync(t.storage, t.dtype, t.offset, t.size);
