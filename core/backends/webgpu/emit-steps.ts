@@ -24,9 +24,9 @@ export function emitRoot(frame: Frame, step: RootStep, emitSteps: (steps: readon
   // Bisecting every other time, enough turns for all bits
   shader.block(`for (var turn = 0; turn < 120 && !${s}.done; turn++)`, () => {
     shader.values.set(variable, shader.let("tau", `${s}.tau`));
-    frame.iterations++;
+    frame.iterates = true;
     emitSteps(step.body);
-    frame.iterations--;
+    frame.iterates = false;
     const f = shader.operand(value, "f32");
     const df = shader.operand(slope, "f32");
     let newton = `${f} / ${df}`;
@@ -52,7 +52,8 @@ export function emitKth(frame: Frame, step: ScanStep): void {
   const share = unit === "share";
   const order = (): string => `s_order(${shader.value(row, "f32")})`;
   const keys = held > 0 ? holding(shader, "keys", "u32") : undefined;
-  if (keys !== undefined) walk(frame, [row], () => shader.line(`${keys}[k] = ${order()};`));
+  if (keys !== undefined)
+    walk(frame, [row], () => shader.line(`${keys}[${share ? "k" : "i"}] = ${order()};`));
 
   // The bin behind the others counts NaN.
   const bins = share ? "bins" : shader.name("bins");
@@ -72,7 +73,7 @@ export function emitKth(frame: Frame, step: ScanStep): void {
     shader.line(share ? `if (me < 17u) { atomicStore(&${bins}[me], 0u); }` : `${bins} = array<u32, 17>();`);
     barrier();
     walk(frame, [row], () => {
-      const key = shader.let("key", keys !== undefined ? `${keys}[k]` : order());
+      const key = shader.let("key", keys !== undefined ? `${keys}[${share ? "k" : "i"}]` : order());
       shader.line(`if (((${key} ^ ${found}) >> shift) < 16u) { ${add(`(${key} >> shift) & 15u`)} }`);
       shader.line(`if (${key} == 0xffffffffu) { ${add("16u")} }`);
     });

@@ -10,11 +10,14 @@ export type ValueType = "f32" | "i32" | "bool";
 
 /** How rows are laid over invocations. */
 export interface Grid {
-  /** What one invocation computes: an entry of an elementwise kernel, a row, or its share of a row that a workgroup has. */
-  readonly unit: "entry" | "row" | "share";
+  /**
+   * What one invocation computes: some entries of an elementwise kernel, the same of the only row there is, a row, or its share
+   * of a row that a workgroup has.
+   */
+  readonly unit: "entry" | "entry of one row" | "row" | "share";
   /** Invocations of a workgroup. */
   readonly width: number;
-  /** Entries of a share that stay at hand from pass to pass; 0: rows are read from memory as often as they are needed. */
+  /** Entries that an invocation keeps at hand from pass to pass; 0: rows are read from memory as often as they are needed. */
   readonly held: number;
 }
 
@@ -93,7 +96,7 @@ export class Shader {
   block(head: string, body: () => void): void {
     const { values, indent } = this;
     this.values = new Map(values);
-    this.line(`${head} {`);
+    this.line(`${head} {`.trimStart());
     this.indent += "  ";
     body();
     this.indent = indent;

@@ -5,47 +5,62 @@ import type { Expr } from "../../row/expr.ts";
 import type { Pass } from "../../row/schedule.ts";
 import type { Shader } from "./emit-values.ts";
 
+/** An array of each invocation, for the entries that it keeps at hand. */
+interface Held {
+  readonly name: string;
+  readonly type: string;
+  row: Expr;
+}
+
 /** Where rows stand. */
 export interface Frame {
   readonly shader: Shader;
-  /** Rows at hand in arrays of each invocation, as many entries as its share has. */
-  readonly held: Map<Expr, string>;
+  readonly arrays: Held[];
+  /** Rows at hand, and where. */
+  readonly held: Map<Expr, Held>;
   /** Texts of the memory of rows, at an entry. */
   readonly memory: Map<Expr, (i: string) => string>;
-  /** How often each input is read from memory, more often in an iteration. */
+  /** Walks so far, how many of them read an input from memory, and the last one that needs a row, as far as that is known. */
+  walks: number;
   readonly loads: Map<Expr, number>;
-  /** How many iterations stand around what is being written. */
-  iterations: number;
+  readonly reads: Map<Expr, number>;
+  readonly lastReads: ReadonlyMap<Expr, number>;
+  /** Whether an iteration stands around what is being written: what it reads, it reads again. */
+  iterates: boolean;
 }
 
-/** Steps of a share after which a long sum is carried over. */
+/** Steps of a share between which nothing is looked at: a long sum is carried over then. */
 const blockSteps = 16;
 
 /** Writes the loop of an invocation over the entries that it sees to; `body` reads the rows at entry `i`. */
 export function walk(frame: Frame, rows: readonly Expr[], body: () => void, blockEnd?: () => void): void {
-  const { shader } = frame;
+  const { shader, iterates } = frame;
   const { unit, width, held } = shader.grid;
+  frame.walks++;
   shader.count(rows);
   shader.source = (e) => {
+    frame.reads.set(e, iterates ? Infinity : frame.walks);
     const array = frame.held.get(e);
-    if (array !== undefined) return `${array}[k]`;
-    if (e.word === "input") frame.loads.set(e, (frame.loads.get(e) ?? 0) + 1 + frame.iterations);
+    if (array !== undefined) return `${array.name}[${unit === "row" ? "i" : "k"}]`;
+    if (e.word === "input") frame.loads.set(e, (frame.loads.get(e) ?? 0) + (iterates ? 2 : 1));
     return frame.memory.get(e)?.("i");
   };
-  if (unit === "entry") body();
-  else if (unit === "row") shader.block("for (var i = 0u; i < n; i++)", body);
-  else if (held > 0)
-    shader.block(`for (var k = 0u; k < ${held}u; k++)`, () => {
-      shader.line(`let i = k * ${width}u + me;`);
-      shader.block("if (i < n)", body);
-    });
-  else if (blockEnd === undefined) shader.block(`for (var i = me; i < n; i += ${width}u)`, body);
-  else
-    shader.block(`for (var start = me; start < n; start += ${blockSteps * width}u)`, () => {
-      shader.line(`let end = min(n, start + ${blockSteps * width}u);`);
-      shader.block(`for (var i = start; i < end; i += ${width}u)`, body);
-      blockEnd();
-    });
+  if (unit === "row") shader.block("for (var i = 0u; i < n; i++)", body);
+  else if (unit !== "share") body();
+  else {
+    // A count of turns that compilers know, so that reads need not wait for one another.
+    const turns = (start: string): void =>
+      shader.block(`for (var k = 0u; k < ${held || blockSteps}u; k++)`, () => {
+        shader.line(`let i = ${start}k * ${width}u + me;`);
+        shader.block("if (i < n)", body);
+      });
+    if (held > 0) turns("");
+    else
+      shader.block(`for (var start = 0u; start < n; start += ${blockSteps * width}u)`, () => {
+        turns("start + ");
+        blockEnd?.();
+      });
+  }
 }
 
 /** Writes a loop over the entries from … to − 1, which is no share as `walk` deals them out. */
@@ -62,23 +77,38 @@ export function walkChunk(
   shader.block(`for (var i = ${from}; i < ${to}; i++)`, () => take(shader.value(row, "f32")));
 }
 
-/** An array of each invocation for the entries of its share. */
+/** An array for the entries that an invocation keeps at hand. */
 export function holding(shader: Shader, base: string, type: string): string {
   const name = shader.name(base);
   shader.locals.push(`var ${name}: array<${type}, ${shader.grid.held}>;`);
   return name;
 }
 
-/** Stores rows in arrays as a walk computes them: what the walk writes for an entry, and what makes them known behind it. */
+/** Stores rows in arrays at the end of what a walk writes for an entry; they are at hand behind the walk. */
 function keeping(frame: Frame, rows: readonly Expr[]): { take(): void; done(): void } {
-  const { shader, held } = frame;
-  const arrays = rows.map((e) => holding(shader, `${shader.title(e)}_row`, shader.typeOf(e)));
+  const { shader, arrays, held } = frame;
+  const places = rows.map((e) => {
+    const type = shader.typeOf(e);
+    // An array whose row no later walk reads is written over.
+    let place = frame.iterates
+      ? undefined
+      : arrays.find((a) => a.type === type && (frame.lastReads.get(a.row) ?? Infinity) <= frame.walks + 1);
+    if (place === undefined) {
+      place = { name: holding(shader, `${shader.title(e)}_row`, type), type, row: e };
+      arrays.push(place);
+    }
+    place.row = e;
+    return place;
+  });
   return {
     take() {
-      for (const [j, e] of rows.entries()) shader.line(`${arrays[j]}[k] = ${shader.value(e)};`);
+      const values = rows.map((e) => shader.value(e));
+      for (const [j, { name }] of places.entries())
+        shader.line(`${name}[${shader.grid.unit === "row" ? "i" : "k"}] = ${values[j]};`);
     },
     done() {
-      for (const [j, e] of rows.entries()) held.set(e, arrays[j]!);
+      for (const [e, place] of held) if (place.row !== e) held.delete(e);
+      for (const place of places) held.set(place.row, place);
     },
   };
 }
@@ -152,7 +182,6 @@ export function emitPass(frame: Frame, pass: Pass): void {
     frame,
     rows,
     () => {
-      kept.take();
       for (const { e, kind, acc } of folds)
         shader.line(`${acc} = ${kinds[kind]!.join(acc, term(shader, e))};`);
       for (const { row, hot, result } of pass.writes) {
@@ -164,6 +193,7 @@ export function emitPass(frame: Frame, pass: Pass): void {
         }
         shader.line(`out${result}[row * n + i] = ${text};`);
       }
+      kept.take();
     },
     carries.length === 0
       ? undefined
@@ -213,12 +243,14 @@ ${all((j) => `  ${fields[j]}: ${kinds[folded[j]!]!.type},\n`)}}
 var<workgroup> whole_${name}: Fold_${name};
 // The fold of all shares, the same in every invocation.
 fn together_${name}(me: u32, mine: Fold_${name}) -> Fold_${name} {
-${all((j) => `  ${arrays[j]}[me] = mine.${fields[j]};\n`)}  for (var step = ${width / 4}u; step > 0u; step /= 4u) {
+${all((j) => `  ${arrays[j]}[me] = mine.${fields[j]};\n`)}  for (var left = ${width}u; left > 1u;) {
+    let step = (left + 7u) / 8u;
     workgroupBarrier();
     if (me < step) {
-      for (var other = me + step; other < 4u * step; other += step) {
+      for (var other = me + step; other < left; other += step) {
 ${all((j) => `        ${arrays[j]}[me] = ${joined(j)};\n`)}      }
     }
+    left = step;
   }
   if (me == 0u) { whole_${name} = Fold_${name}(${arrays.map((array) => `${array}[0]`).join(", ")}); }
   return workgroupUniformLoad(&whole_${name});

@@ -15,6 +15,8 @@ export interface RowShader {
   readonly text: string;
   /** Rows of memory, beside inputs and outputs, that hold running sums. */
   readonly temporaries: number;
+  /** Entries or rows, as the grid has it, that a workgroup computes. */
+  readonly work: number;
 }
 
 /** The word of the parameters at which a kernel's own begin. */
@@ -35,20 +37,25 @@ export function emitRows(
   grid: Grid,
   isNumber: (input: number) => boolean,
 ): RowShader {
-  const first = write(kernel, plan, grid, isNumber, []);
+  const first = write(kernel, plan, grid, isNumber, [], new Map());
   if (first.shared > workgroupBytes)
-    return emitRows(kernel, plan, { ...grid, width: grid.width / 4, held: grid.held * 4 }, isNumber);
+    return emitRows(kernel, plan, { ...grid, width: grid.width / 2, held: grid.held * 2 }, isNumber);
   // What one walk after another reads is kept at hand: only a text that was written once can tell.
   const again = grid.held > 0 ? [...first.loads].filter(([, times]) => times > 1).map(([e]) => e) : [];
-  return again.length > 0 ? write(kernel, plan, grid, isNumber, again) : first;
+  return again.length > 0 ? write(kernel, plan, grid, isNumber, again, first.reads) : first;
 }
 
 /** The shader of a kernel whose inputs are all tensors, to be read. */
 export const printWgsl = (kernel: Kernel, grid: Grid): string =>
   emitRows(kernel, schedule(kernel.program), grid, () => false).text;
 
+/** Entries of an elementwise kernel that one invocation computes, if they are cheap; and lines of text that are. */
+const copies = 4;
+const cheapLines = 24;
+
 interface Written extends RowShader {
   readonly loads: ReadonlyMap<Expr, number>;
+  readonly reads: ReadonlyMap<Expr, number>;
   /** Bytes of workgroup memory. */
   readonly shared: number;
 }
@@ -59,10 +66,21 @@ function write(
   { unit, width, held }: Grid,
   isNumber: (input: number) => boolean,
   again: readonly Expr[],
+  lastReads: ReadonlyMap<Expr, number>,
 ): Written {
   const { program } = kernel;
   const shader = new Shader(kernel, { unit, width, held });
-  const frame: Frame = { shader, held: new Map(), memory: new Map(), loads: new Map(), iterations: 0 };
+  const frame: Frame = {
+    shader,
+    arrays: [],
+    held: new Map(),
+    memory: new Map(),
+    walks: 0,
+    loads: new Map(),
+    reads: new Map(),
+    lastReads,
+    iterates: false,
+  };
   const bindings: string[] = [];
   const bind = (name: string, type: string, access: string): void => {
     bindings.push(
@@ -118,9 +136,13 @@ function write(
       }
     }
   };
-  const emitRow = (): void => {
+  const emitStarts = (): void => {
     for (const start of starts) shader.line(start);
+  };
+  const emitRow = (): void => {
+    emitStarts();
     hold(frame, again);
+    frame.walks = 0;
     emitSteps(plan.steps);
     for (const { result, node } of plan.scalars) {
       const text = `out${result}[row] = ${shader.stored(node, kernel.outputs[result]!)};`;
@@ -128,16 +150,41 @@ function write(
     }
   };
 
-  if (unit === "entry")
-    shader.block(`for (var id = thread.x; id < rows * n; id += groups.x * ${width}u)`, () => {
-      shader.line("var row = 0u;");
-      shader.line("if (rows > 1u) { row = id / n; }");
-      shader.line("let i = id - row * n;");
-      emitRow();
-    });
-  else if (unit === "row")
+  let work = width;
+  if (unit === "share") {
+    work = 1;
+    shader.block("for (var row = group.x; row < rows; row += groups.x)", emitRow);
+  } else if (unit === "row")
     shader.block(`for (var row = thread.x; row < rows; row += groups.x * ${width}u)`, emitRow);
-  else shader.block("for (var row = group.x; row < rows; row += groups.x)", emitRow);
+  else {
+    const single = unit === "entry of one row";
+    shader.line("let last = rows * n - 1u;");
+    shader.line(`let first = (group.y * groups.x + group.x) * ${width}u + me;`);
+    if (single) {
+      shader.line("let row = 0u;");
+      emitStarts();
+      for (const step of plan.steps) if (step.kind === "scalar") emitScalar(step.node);
+    }
+    const passes = plan.steps.filter((s) => s.kind === "pass");
+    const emitEntry = (k: number): void =>
+      shader.block("", () => {
+        // Behind the last entry is the last entry again: no branch.
+        shader.line(`let at = min(first + ${k}u * groups.x * groups.y * ${width}u, last);`);
+        if (single) shader.line("let i = at;");
+        else {
+          shader.line("let row = at / n;");
+          shader.line("let i = at - row * n;");
+          emitStarts();
+        }
+        emitSteps(single ? passes : plan.steps);
+      });
+    const before = shader.lines.length;
+    emitEntry(0);
+    if (shader.lines.length - before <= cheapLines) {
+      work *= copies;
+      for (let k = 1; k < copies; k++) emitEntry(k);
+    }
+  }
 
   const main = `
 @compute @workgroup_size(${width})
@@ -163,7 +210,7 @@ ${[...shader.locals.map((l) => `  ${l}`), ...shader.lines].join("\n")}
 ${bindings.join("")}
 ${library(functions.map((name) => name.slice(2)))}${own}
 ${globals}${main}`;
-  return { text, temporaries, loads: frame.loads, shared: shader.shared };
+  return { text, temporaries, work, loads: frame.loads, reads: frame.reads, shared: shader.shared };
 }
 
 const calledIn = (text: string): string[] => [...new Set(text.match(/\bs_\w+(?=\()/g))];

@@ -12,14 +12,16 @@ import type { Block, Pipeline, Queue } from "./queue.ts";
 /** Every way to lay rows over invocations; a kernel has one shader for each that it meets. */
 const grids: readonly Grid[] = [
   { unit: "entry", width: 256, held: 0 },
-  { unit: "row", width: 64, held: 0 },
-  { unit: "share", width: 64, held: 4 },
-  { unit: "share", width: 64, held: 16 },
-  { unit: "share", width: 256, held: 16 },
-  { unit: "share", width: 256, held: 0 },
+  { unit: "entry of one row", width: 256, held: 0 },
+  // Rows that fit: in one invocation without any barrier, or in a workgroup
+  { unit: "row", width: 64, held: 32 },
+  { unit: "share", width: 32, held: 4 },
+  { unit: "share", width: 32, held: 32 },
+  { unit: "share", width: 128, held: 32 },
+  // and those that do not
+  { unit: "share", width: 128, held: 0 },
 ];
-/** Rows up to this length are an invocation's work: no barriers. */
-const shortest = 32;
+const [entries, ofOneRow, rowEach] = [0, 1, 2] as const;
 /** Workgroups of a dispatch at most: then a shader goes on to the next rows. */
 const mostGroups = 65_535;
 /** Words of the parameters. */
@@ -29,6 +31,7 @@ const words = 64;
 interface Variant {
   readonly pipeline: Pipeline | undefined;
   readonly temporaries: number;
+  readonly work: number;
   readonly parts: readonly { readonly kernel: Kernel; readonly from: number; readonly to: number }[];
   /** Room for the buffers of a dispatch. */
   readonly blocks: Block[];
@@ -38,7 +41,7 @@ interface Variant {
 interface Compiled {
   readonly gpu: Queue;
   readonly plan: Schedule;
-  /** The only grid, where the length of rows does not matter. */
+  /** The grid, where the length of rows does not matter. */
   readonly grid: number | undefined;
   readonly variants: Map<number, Variant>;
 }
@@ -47,7 +50,7 @@ function prepare(gpu: Queue, kernel: Kernel): Compiled {
   const plan = schedule(kernel.program);
   const passes = plan.steps.filter((s) => s.kind !== "scalar");
   const folds = passes.some((s) => s.kind !== "pass" || s.reductions.length > 0);
-  const grid = passes.length === 0 ? 1 : folds || plan.scalars.length > 0 ? undefined : 0;
+  const grid = passes.length === 0 ? rowEach : folds || plan.scalars.length > 0 ? undefined : entries;
   const made: Compiled = { gpu, plan, grid, variants: new Map() };
   kernel.compiled.webgpu = made;
   return made;
@@ -55,8 +58,9 @@ function prepare(gpu: Queue, kernel: Kernel): Compiled {
 
 /** The grid for rows of n entries. It does not depend on how many rows there are: a row's bits are the same in every batch. */
 function gridFor(n: number): number {
-  if (n <= shortest) return 1;
-  for (let at = 2; at < grids.length - 1; at++) if (n <= grids[at]!.width * grids[at]!.held) return at;
+  if (n <= grids[rowEach]!.held) return rowEach;
+  for (let at = rowEach + 1; at < grids.length - 1; at++)
+    if (n <= grids[at]!.width * grids[at]!.held) return at;
   return grids.length - 1;
 }
 
@@ -67,12 +71,12 @@ function compile(
   inputs: readonly (RowOperand | number)[],
 ): Variant {
   const { program, float, outputs } = kernel;
-  const { text, temporaries } = emitRows(kernel, plan, grid, (k) => typeof inputs[k] === "number");
+  const { text, temporaries, work } = emitRows(kernel, plan, grid, (k) => typeof inputs[k] === "number");
   const tensors = inputs.filter((input) => typeof input !== "number").length;
   const written = outputs.length + temporaries;
   if (tensors + written <= gpu.maxBuffers && firstWord + tensors + inputs.length <= words) {
     const pipeline = gpu.pipeline(program.name, text, "r".repeat(tensors) + "w".repeat(written));
-    return { pipeline, temporaries, parts: [], blocks: [] };
+    return { pipeline, temporaries, work, parts: [], blocks: [] };
   }
   // Half of the results each
   const count = outputs.length;
@@ -92,7 +96,7 @@ function compile(
     };
     return { kernel: new Kernel(part, float, kernel.inputs), from, to };
   });
-  return { pipeline: undefined, temporaries: 0, parts, blocks: [] };
+  return { pipeline: undefined, temporaries: 0, work: 1, parts, blocks: [] };
 }
 
 /** Runs a kernel over rows of n entries. */
@@ -106,15 +110,16 @@ export function runRows(
 ): void {
   let made = kernel.compiled.webgpu as Compiled | undefined;
   if (made === undefined || made.gpu !== gpu) made = prepare(gpu, kernel);
-  let key = made.grid ?? gridFor(n);
-  const { unit, width } = grids[key]!;
+  const grid =
+    made.grid === undefined ? gridFor(n) : made.grid === entries && rows === 1 ? ofOneRow : made.grid;
+  let key = grid;
   for (let k = 0; k < inputs.length; k++) if (typeof inputs[k] === "number") key += grids.length * 2 ** k;
   let variant = made.variants.get(key);
   if (variant === undefined) {
-    variant = compile(made, kernel, grids[key % grids.length]!, inputs);
+    variant = compile(made, kernel, grids[grid]!, inputs);
     made.variants.set(key, variant);
   }
-  const { pipeline, temporaries, parts, blocks } = variant;
+  const { pipeline, temporaries, work, parts, blocks } = variant;
   if (pipeline === undefined) {
     for (const { kernel, from, to } of parts) runRows(gpu, kernel, inputs, outputs.slice(from, to), rows, n);
     return;
@@ -138,7 +143,9 @@ export function runRows(
   }
   for (let k = 0; k < outputs.length; k++) blocks[bound++] = outputs[k]!;
   for (let k = 0; k < temporaries; k++) blocks[bound + k] = gpu.temporary(rows * n);
-  const work = unit === "share" ? rows : Math.ceil((unit === "entry" ? rows * n : rows) / width);
-  gpu.dispatch(pipeline, blocks, Math.min(work, mostGroups));
+  // Entries want a workgroup each time; who computes rows goes on to the next ones.
+  const groups = Math.ceil((grid <= ofOneRow ? rows * n : rows) / work);
+  const y = grid <= ofOneRow ? Math.ceil(groups / mostGroups) : 1;
+  gpu.dispatch(pipeline, blocks, Math.min(groups, mostGroups), y);
   for (let k = 0; k < temporaries; k++) gpu.release(blocks[bound + k]!);
 }
