@@ -44,6 +44,8 @@ const page = (
   groupOrder: number,
 ): TestProjectInlineConfiguration => ({
   extends: true,
+  // Projects that differ in their options would prepare the packages anew in turn.
+  cacheDir: `node_modules/.vite/${name}`,
   server: { headers: isolated ? isolation : {} },
   optimizeDeps: { include: ["fast-check", "ndarray"] },
   test: {
