@@ -206,7 +206,7 @@ describe("training on digits", () => {
       gpu.losses.forEach((loss, i) => {
         expect(Math.abs(loss - cpu.losses[i]!)).toBeLessThan(0.02 + 0.02 * cpu.losses[i]!);
       });
-      expect(new Set(tensors.slice(1)).size).toBe(1);
+      expect(tensors.at(-1)).toBeLessThanOrEqual(tensors[1]!); // fewer where models of earlier tests are collected
     }
   });
 });
