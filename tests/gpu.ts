@@ -14,10 +14,11 @@ export async function withSoftwareGpu<T>(open: () => Promise<T>): Promise<T> {
     const driver = process.env.VK_ICD_FILENAMES ? undefined : findSwiftShader();
     if (process.platform !== "linux" || driver === undefined) throw error;
     process.env.VK_ICD_FILENAMES = driver;
+    const opened = await open();
     console.error(
       `No driver here gives a GPU: this runs on SwiftShader, Chromium's in software (${driver}).`,
     );
-    return await open();
+    return opened;
   }
 }
 
