@@ -110,6 +110,7 @@ test("products of odd sizes agree in every layout, with and without bias", async
     [9, 31, 520],
     [1, 600, 70],
     [35, 20, 1],
+    [70, 600, 3],
   ] as const) {
     for (const [aT, bT] of layouts) {
       const given = { m, k, n, a: plain(m, k, aT), b: plain(k, n, bT) };

@@ -15,7 +15,7 @@ const block = 512;
 /** Workgroups that keep a device busy. */
 const enoughGroups = 64;
 /** The least depth of a part. */
-const leastPart = 256;
+const leastPart = 512;
 /** Invocations side by side that share the depth, where neighbours in memory lie along it. */
 const lanes = 16;
 
@@ -39,14 +39,17 @@ let aAt = aStart + select(matrix * aStep, offsets[matrix], listed == 1);
 let bAt = bStart + select(matrix * bStep, offsets[batch + matrix], listed == 1);
 `;
 
-/** Reads a slice of an operand: 64 of its rows (columns, for the right one) in quads, those past the last as the last. */
-const take = (x: "a" | "b", step: string, count: string, first: string): string => `
+/**
+ * Reads a slice of an operand: 64 of its rows (columns, for the right one) in quads. What stands past the last row may be
+ * anything, since what it gives is never stored; but nothing is added past the end of the depth.
+ */
+const take = (x: "a" | "b", step: string, first: string): string => `
 for (var i = t; i < ${16 * slice}; i += 64) {
   let along = ${x}Depth == 1;
   let q = select(i % 16, i / ${slice}, along);
   let d = select(i / 16, i % ${slice}, along);
   let at = ${x}At + (k0 + d) * ${x}Depth;
-  let v = vec4f(${range(4).map((e) => `${x}[at + min(${first} + 4 * q + ${e}, ${count} - 1) * ${step}]`)});
+  let v = vec4f(${range(4).map((e) => `${x}[at + (${first} + 4 * q + ${e}) * ${step}]`)});
   ${x}Slice[d * 17 + q] = select(vec4f(), v, k0 + d < until);
 }`;
 
@@ -74,26 +77,26 @@ let x = t % 8;
 let y = t / 8;
 for (var first = begin; first < end; first += ${block}) {
   let until = min(first + ${block}, end);
-${lines(16, (i) => `var c${i} = vec4f();`)}
-  for (var k0 = first; k0 < until; k0 += ${slice}) {${take("a", "aRow", "m", "row")}${take("b", "bColumn", "n", "column")}
+${lines(64, (i) => `var c${i} = 0.0;`)}
+  for (var k0 = first; k0 < until; k0 += ${slice}) {${take("a", "aRow", "row")}${take("b", "bColumn", "column")}
     workgroupBarrier();
     for (var d = 0u; d < ${slice}; d++) {
       let a0 = aSlice[d * 17 + y];
       let a1 = aSlice[d * 17 + y + 8];
       let b0 = bSlice[d * 17 + x];
       let b1 = bSlice[d * 17 + x + 8];
-${lines(16, (i) => `c${i} += a${i >> 3}[${(i >> 1) & 3}] * b${i & 1};`)}
+${lines(64, (i) => `c${i} = fma(a${i >> 5}[${(i >> 3) & 3}], b${(i >> 2) & 1}[${i & 3}], c${i});`)}
     }
     workgroupBarrier();
   }
   // The first block brings the bias along, the others what those before them gave.
-  var all = array(${range(16).map((i) => `c${i}`)});
+  var all = array(${range(64).map((i) => `c${i}`)});
   for (var i = 0u; i < 64; i++) {
     let r = row + 4 * y + i / 32 * 32 + i / 8 % 4;
     let c = column + 4 * x + i / 4 % 2 * 32 + i % 4;
     if (r >= m || c >= n) { continue; }
     let at = (z * m + r) * n + c;
-    var sum = all[i / 4][i % 4];
+    var sum = all[i];
     if (first > begin) { sum += out[at]; } else if (biased == 1) { sum += bias[biasStart + c]; }
     out[at] = sum;
   }
@@ -101,12 +104,12 @@ ${lines(16, (i) => `c${i} += a${i >> 3}[${(i >> 1) & 3}] * b${i & 1};`)}
 `,
 };
 
-/** Adds what one depth gives to the squares. */
+/** Adds what one depth gives to a square. */
 const go = (depth: string): string => `{
   let aD = (${depth}) * aDepth;
   let bD = (${depth}) * bDepth;
-  let v = vec4f(${range(4).map((j) => `b[b${j} + bD]`)});
-${lines(4, (i) => `c${i} += a[a${i} + aD] * v;`)}
+${lines(4, (i) => `let u${i} = a[a${i} + aD];\nlet v${i} = b[b${i} + bD];`)}
+${lines(16, (i) => `c${i} = fma(u${i >> 2}, v${i & 3}, c${i});`)}
 }`;
 
 /**
@@ -131,22 +134,21 @@ let z = group / (columns * rows);
 let lane = t % lanes;${place}
 ${lines(4, (i) => `let a${i} = aAt + min(row + ${i} * down, m - 1) * aRow;`)}
 ${lines(4, (j) => `let b${j} = bAt + min(column + ${j} * across, n - 1) * bColumn;`)}
-${lines(4, (i) => `var sum${i} = vec4f();`)}
+var sums: array<f32, 16>;
 for (var first = begin; first < end; first += ${block} * lanes) {
   let until = min(first + ${block} * lanes, end);
-${lines(4, (i) => `var c${i} = vec4f();`)}
+${lines(16, (i) => `var c${i} = 0.0;`)}
   var d = first + lane;
   for (; d + 3 * lanes < until; d += 4 * lanes) {${lines(4, (i) => go(`d + ${i} * lanes`))} }
   for (; d < until; d += lanes) {${go("d")} }
-${lines(4, (i) => `sum${i} += c${i};`)}
+${lines(16, (i) => `sums[${i}] += c${i};`)}
 }
-var all = array(${range(4).map((i) => `sum${i}`)});
 let slab = (z / batch * lanes + lane) * batch + matrix;
 for (var i = 0u; i < 16; i++) {
   let r = row + i / 4 * down;
   let c = column + i % 4 * across;
   if (r >= m || c >= n) { continue; }
-  var sum = all[i / 4][i % 4];
+  var sum = sums[i];
   if (biased == 1) { sum += bias[biasStart + c]; }
   out[(slab * m + r) * n + c] = sum;
 }
