@@ -13,11 +13,7 @@ export function emitRoot(frame: Frame, step: RootStep, emitSteps: (steps: readon
   const { shader } = frame;
   const { node, gather } = step;
   const { variable, value, slope, straight } = node.detail as RootParts;
-  if (shader.grid.held > 0 && gather)
-    hold(
-      frame,
-      [...gather.rows.keys()].filter((e) => !frame.held.has(e) && isDear(e)),
-    );
+  if (shader.grid.held > 0) hold(frame, [...frame.again, ...[...(gather?.rows.keys() ?? [])].filter(isDear)]);
   const [lo, hi] = node.args.map((e) => shader.value(e, "f32"));
   const s = shader.name("search");
   shader.line(`var ${s} = Search(${lo}, ${lo}, ${hi}, ${lo}, s_inf(), 0, false);`);

@@ -131,16 +131,21 @@ export class Shader {
     return name;
   }
 
-  /** Sees how often each row is read by what is written next. */
-  count(rows: readonly Expr[]): void {
+  /** Sees how often each row is read by what is written next; what is at hand needs nothing else. */
+  count(rows: readonly Expr[], held: ReadonlyMap<Expr, unknown>): void {
     this.uses = new Map();
     const visit = (e: Expr): void => {
       if (e.kind === "scalar") return;
       const before = this.uses.get(e) ?? 0;
       this.uses.set(e, before + 1);
-      if (before === 0) e.args.forEach(visit);
+      if (before === 0 && !held.has(e)) e.args.forEach(visit);
     };
     rows.forEach(visit);
+  }
+
+  /** Whether what is written next reads a row. */
+  counts(e: Expr): boolean {
+    return this.uses.has(e);
   }
 
   typeOf(e: Expr): ValueType {

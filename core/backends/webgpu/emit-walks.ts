@@ -25,6 +25,8 @@ export interface Frame {
   readonly loads: Map<Expr, number>;
   readonly reads: Map<Expr, number>;
   readonly lastReads: ReadonlyMap<Expr, number>;
+  /** Inputs to keep at hand from their first walk on. */
+  readonly again: readonly Expr[];
   /** Whether an iteration stands around what is being written: what it reads, it reads again. */
   iterates: boolean;
 }
@@ -33,11 +35,19 @@ export interface Frame {
 const blockSteps = 16;
 
 /** Writes the loop of an invocation over the entries that it sees to; `body` reads the rows at entry `i`. */
-export function walk(frame: Frame, rows: readonly Expr[], body: () => void, blockEnd?: () => void): void {
+export function walk(frame: Frame, rows: readonly Expr[], take: () => void, blockEnd?: () => void): void {
   const { shader, iterates } = frame;
   const { unit, width, held } = shader.grid;
+  shader.count(rows, frame.held);
+  const kept = keeping(
+    frame,
+    iterates ? [] : frame.again.filter((e) => !frame.held.has(e) && shader.counts(e)),
+  );
+  const body = (): void => {
+    take();
+    kept.take();
+  };
   frame.walks++;
-  shader.count(rows);
   shader.source = (e) => {
     frame.reads.set(e, iterates ? Infinity : frame.walks);
     const array = frame.held.get(e);
@@ -61,6 +71,7 @@ export function walk(frame: Frame, rows: readonly Expr[], body: () => void, bloc
         blockEnd?.();
       });
   }
+  kept.done();
 }
 
 /** Writes a loop over the entries from … to − 1, which is no share as `walk` deals them out. */
@@ -72,7 +83,7 @@ export function walkChunk(
   take: (v: string) => void,
 ): void {
   const { shader } = frame;
-  shader.count([row]);
+  shader.count([row], frame.memory);
   shader.source = (e) => frame.memory.get(e)?.("i");
   shader.block(`for (var i = ${from}; i < ${to}; i++)`, () => take(shader.value(row, "f32")));
 }
@@ -85,12 +96,12 @@ export function holding(shader: Shader, base: string, type: string): string {
 }
 
 /** Stores rows in arrays at the end of what a walk writes for an entry; they are at hand behind the walk. */
-function keeping(frame: Frame, rows: readonly Expr[]): { take(): void; done(): void } {
+function keeping(frame: Frame, rows: readonly Expr[], anew = frame.iterates): { take(): void; done(): void } {
   const { shader, arrays, held } = frame;
   const places = rows.map((e) => {
     const type = shader.typeOf(e);
     // An array whose row no later walk reads is written over.
-    let place = frame.iterates
+    let place = anew
       ? undefined
       : arrays.find((a) => a.type === type && (frame.lastReads.get(a.row) ?? Infinity) <= frame.walks + 1);
     if (place === undefined) {
@@ -113,12 +124,16 @@ function keeping(frame: Frame, rows: readonly Expr[]): { take(): void; done(): v
   };
 }
 
-/** Computes rows once, to have them at hand from then on. */
+/** Has rows at hand before an iteration reads them again and again. */
 export function hold(frame: Frame, rows: readonly Expr[]): void {
-  if (rows.length === 0) return;
-  const kept = keeping(frame, rows);
-  walk(frame, rows, kept.take);
+  const missing = rows.filter((e) => !frame.held.has(e));
+  if (missing.length === 0) return;
+  const kept = keeping(frame, missing, true);
+  const { walks } = frame;
+  walk(frame, missing, kept.take);
   kept.done();
+  // Not counted: whether it is needed may differ from one writing to the next.
+  frame.walks = walks;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import { type Schedule, type Step, schedule } from "../../row/schedule.ts";
 import { helpers } from "./emit-helpers.ts";
 import { emitCumsum, emitKth, emitRoot } from "./emit-steps.ts";
 import { type Grid, Shader } from "./emit-values.ts";
-import { emitPass, type Frame, hold } from "./emit-walks.ts";
+import { emitPass, type Frame } from "./emit-walks.ts";
 import { library } from "./math.ts";
 
 /** A kernel's shader. */
@@ -79,6 +79,7 @@ function write(
     loads: new Map(),
     reads: new Map(),
     lastReads,
+    again,
     iterates: false,
   };
   const bindings: string[] = [];
@@ -141,8 +142,6 @@ function write(
   };
   const emitRow = (): void => {
     emitStarts();
-    hold(frame, again);
-    frame.walks = 0;
     emitSteps(plan.steps);
     for (const { result, node } of plan.scalars) {
       const text = `out${result}[row] = ${shader.stored(node, kernel.outputs[result]!)};`;
@@ -159,6 +158,7 @@ function write(
   else {
     const single = unit === "entry of one row";
     shader.line("let last = rows * n - 1u;");
+    shader.line(`let step = groups.x * groups.y * ${width}u;`);
     shader.line(`let first = (group.y * groups.x + group.x) * ${width}u + me;`);
     if (single) {
       shader.line("let row = 0u;");
@@ -169,11 +169,10 @@ function write(
     const emitEntry = (k: number): void =>
       shader.block("", () => {
         // Behind the last entry is the last entry again: no branch.
-        shader.line(`let at = min(first + ${k}u * groups.x * groups.y * ${width}u, last);`);
-        if (single) shader.line("let i = at;");
-        else {
-          shader.line("let row = at / n;");
-          shader.line("let i = at - row * n;");
+        shader.line(`let ${single ? "i" : "id"} = min(first + ${k}u * step, last);`);
+        if (!single) {
+          shader.line("let row = id / n;");
+          shader.line("let i = id - row * n;");
           emitStarts();
         }
         emitSteps(single ? passes : plan.steps);
