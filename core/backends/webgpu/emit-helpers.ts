@@ -18,25 +18,25 @@ fn s_unorder(key: u32) -> f32 {
   return bitcast<f32>(select(~key, key ^ 0x80000000u, key >= 0x80000000u));
 }
 `,
+  // The larger one; of equals the first. An order of 0 is that of no entry.
   s_first: `
 struct First { order: u32, at: u32 }
-// The larger one; of equals the first. An order of 0 is that of no entry.
 fn s_first(a: First, b: First) -> First {
   if (b.order > a.order || (b.order == a.order && b.at < a.at)) { return b; }
   return a;
 }
 `,
+  // A sum, and what rounding has taken from it (Knuth's two-sum). The bits pass by a zero that no compiler knows of: one that
+  // reckons as if sums were exact would find that nothing is lost.
   s_carry: `
-// A sum, and what rounding has taken from it (Knuth's two-sum). The bits pass by a zero that no compiler knows of: one that
-// reckons as if sums were exact would find that nothing is lost.
-fn s_carry(sum: vec2<f32>, x: f32) -> vec2<f32> {
+fn s_carry(sum: vec2f, x: f32) -> vec2f {
   let total = bitcast<f32>(bitcast<u32>(sum.x + x) | (p[0].x >> 31u));
   let added = total - sum.x;
   return vec2(total, sum.y + ((sum.x - (total - added)) + (x - added)));
 }
 `,
   s_carried: `
-fn s_carried(sum: vec2<f32>) -> f32 {
+fn s_carried(sum: vec2f) -> f32 {
   return select(sum.x + sum.y, sum.x, (bitcast<u32>(sum.y) & 0x7f800000u) == 0x7f800000u);
 }
 `,
@@ -69,9 +69,9 @@ fn s_search(before: Search, value: f32, step: f32) -> Search {
   return s;
 }
 `,
+  // What every invocation has found alike, in a form that a compiler believes.
   s_alike: `
 var<workgroup> s_agreed: f32;
-// What every invocation has found alike, in a form that a compiler believes.
 fn s_alike(me: u32, x: f32) -> f32 {
   if (me == 0u) { s_agreed = x; }
   return workgroupUniformLoad(&s_agreed);

@@ -3,7 +3,7 @@
 import { nodesOf } from "../../row/differentiate.ts";
 import type { Expr, RootParts } from "../../row/expr.ts";
 import type { RootStep, ScanStep, Step } from "../../row/schedule.ts";
-import { type Frame, hold, holding, walk, walkChunk } from "./emit-walks.ts";
+import { type Frame, holding, walk, walkChunk } from "./emit-walks.ts";
 
 /** Whether a row is dear to compute again. */
 const isDear = (row: Expr): boolean => nodesOf([row]).some((e) => e.kind === "row" && e.meaning?.js);
@@ -13,7 +13,13 @@ export function emitRoot(frame: Frame, step: RootStep, emitSteps: (steps: readon
   const { shader } = frame;
   const { node, gather } = step;
   const { variable, value, slope, straight } = node.detail as RootParts;
-  if (shader.grid.held > 0) hold(frame, [...frame.again, ...[...(gather?.rows.keys() ?? [])].filter(isDear)]);
+  if (shader.grid.held > 0) {
+    const dear = gather ? [...gather.rows.keys()].filter(isDear) : [];
+    const missing = [...frame.again, ...dear].filter((e) => !frame.held.has(e));
+    if (missing.length > 0) walk(frame, [], () => {}, missing);
+    // Counted either way: the first text, which has nothing at hand, counts the same walks.
+    else frame.walks++;
+  }
   const [lo, hi] = node.args.map((e) => shader.value(e, "f32"));
   const s = shader.name("search");
   shader.line(`var ${s} = Search(${lo}, ${lo}, ${hi}, ${lo}, s_inf(), 0, false);`);
@@ -96,8 +102,7 @@ export function emitCumsum(frame: Frame, step: ScanStep, memory: (i: string) => 
   let [from, to] = ["0u", "n"];
   const carry = (v: string): void => shader.line(`${run} = s_carry(${run}, ${v});`);
   if (unit === "share") {
-    if (!shader.globals.has("runs")) shader.shared += 8 * width;
-    shader.globals.set("runs", `var<workgroup> runs: array<vec2<f32>, ${width}>;\n`);
+    shader.globals.set("runs", `var<workgroup> runs: array<vec2f, ${width}>;\n`);
     const chunk = shader.let("chunk", `(n + ${width - 1}u) / ${width}u`);
     from = shader.let("from", `min(n, me * ${chunk})`);
     to = shader.let("to", `min(n, ${from} + ${chunk})`);

@@ -70,8 +70,6 @@ export class Shader {
   /** Variables at the head of the entry point. */
   readonly locals: string[] = [];
   readonly lines: string[] = [];
-  /** Bytes of workgroup memory, but for a few. */
-  shared = 0;
   /** What is known at this point of the text. */
   values: Map<Expr, string> = new Map();
   /** Where a row stands in memory or in an array, if it does; asked before it is computed. */

@@ -20,12 +20,12 @@ export interface Frame {
   readonly held: Map<Expr, Held>;
   /** Texts of the memory of rows, at an entry. */
   readonly memory: Map<Expr, (i: string) => string>;
-  /** Walks so far, how many of them read an input from memory, and the last one that needs a row, as far as that is known. */
+  /** Walks so far, the last one that reads each row, and the inputs that more than one reads: as far as the text has come, */
   walks: number;
-  readonly loads: Map<Expr, number>;
   readonly reads: Map<Expr, number>;
+  readonly repeated: Set<Expr>;
+  /** and as a first text has told. */
   readonly lastReads: ReadonlyMap<Expr, number>;
-  /** Inputs to keep at hand from their first walk on. */
   readonly again: readonly Expr[];
   /** Whether an iteration stands around what is being written: what it reads, it reads again. */
   iterates: boolean;
@@ -34,44 +34,68 @@ export interface Frame {
 /** Steps of a share between which nothing is looked at: a long sum is carried over then. */
 const blockSteps = 16;
 
-/** Writes the loop of an invocation over the entries that it sees to; `body` reads the rows at entry `i`. */
-export function walk(frame: Frame, rows: readonly Expr[], take: () => void, blockEnd?: () => void): void {
-  const { shader, iterates } = frame;
-  const { unit, width, held } = shader.grid;
-  shader.count(rows, frame.held);
-  const kept = keeping(
-    frame,
-    iterates ? [] : frame.again.filter((e) => !frame.held.has(e) && shader.counts(e)),
-  );
-  const body = (): void => {
-    take();
-    kept.take();
-  };
-  frame.walks++;
+/** Where an invocation keeps an entry that it has at hand. */
+const slot = ({ grid }: Shader): string => (grid.unit === "row" ? "i" : "k");
+
+/**
+ * Writes the loop of an invocation over the entries that it sees to; `body` reads the rows at entry `i`. Behind it the rows
+ * `keeps` are at hand, and so are inputs that it was the first to read.
+ */
+export function walk(
+  frame: Frame,
+  rows: readonly Expr[],
+  body: () => void,
+  keeps: readonly Expr[] = [],
+  blockEnd?: () => void,
+): void {
+  const { shader, held, arrays, iterates } = frame;
+  const { unit, width, held: size } = shader.grid;
+  const now = ++frame.walks;
+  shader.count([...rows, ...keeps], held);
+  const kept = new Set(keeps);
+  if (!iterates) for (const e of frame.again) if (!held.has(e) && shader.counts(e)) kept.add(e);
+  const places = Array.from(kept, (row) => {
+    const type = shader.typeOf(row);
+    // An array whose row no later walk reads is written over.
+    let place = iterates
+      ? undefined
+      : arrays.find((a) => a.type === type && (frame.lastReads.get(a.row) ?? Infinity) <= now);
+    if (place === undefined) {
+      place = { name: holding(shader, `${shader.title(row)}_row`, type), type, row };
+      arrays.push(place);
+    }
+    place.row = row;
+    return place;
+  });
   shader.source = (e) => {
-    frame.reads.set(e, iterates ? Infinity : frame.walks);
-    const array = frame.held.get(e);
-    if (array !== undefined) return `${array.name}[${unit === "row" ? "i" : "k"}]`;
-    if (e.word === "input") frame.loads.set(e, (frame.loads.get(e) ?? 0) + (iterates ? 2 : 1));
-    return frame.memory.get(e)?.("i");
+    if (e.word === "input" && (iterates || frame.reads.has(e))) frame.repeated.add(e);
+    frame.reads.set(e, iterates ? Infinity : now);
+    const place = held.get(e);
+    return place ? `${place.name}[${slot(shader)}]` : frame.memory.get(e)?.("i");
   };
-  if (unit === "row") shader.block("for (var i = 0u; i < n; i++)", body);
-  else if (unit !== "share") body();
-  else {
-    // A count of turns that compilers know, so that reads need not wait for one another.
-    const turns = (start: string): void =>
-      shader.block(`for (var k = 0u; k < ${held || blockSteps}u; k++)`, () => {
-        shader.line(`let i = ${start}k * ${width}u + me;`);
-        shader.block("if (i < n)", body);
-      });
-    if (held > 0) turns("");
-    else
-      shader.block(`for (var start = 0u; start < n; start += ${blockSteps * width}u)`, () => {
-        turns("start + ");
-        blockEnd?.();
-      });
-  }
-  kept.done();
+
+  const entry = (): void => {
+    body();
+    const values = places.map(({ row }) => shader.value(row));
+    for (const [j, { name }] of places.entries()) shader.line(`${name}[${slot(shader)}] = ${values[j]};`);
+  };
+  // A count of turns that compilers know, so that reads need not wait for one another.
+  const turns = (count: number, start: string): void =>
+    shader.block(`for (var k = 0u; k < ${count}u; k++)`, () => {
+      shader.line(`let i = ${start}k * ${width}u + me;`);
+      shader.block("if (i < n)", entry);
+    });
+  if (unit === "row") shader.block("for (var i = 0u; i < n; i++)", entry);
+  else if (unit !== "share") entry();
+  else if (size > 0) turns(size, "");
+  else
+    shader.block(`for (var start = 0u; start < n; start += ${blockSteps * width}u)`, () => {
+      turns(blockSteps, "start + ");
+      blockEnd?.();
+    });
+
+  for (const [e, place] of held) if (place.row !== e) held.delete(e);
+  for (const place of places) held.set(place.row, place);
 }
 
 /** Writes a loop over the entries from … to − 1, which is no share as `walk` deals them out. */
@@ -93,47 +117,6 @@ export function holding(shader: Shader, base: string, type: string): string {
   const name = shader.name(base);
   shader.locals.push(`var ${name}: array<${type}, ${shader.grid.held}>;`);
   return name;
-}
-
-/** Stores rows in arrays at the end of what a walk writes for an entry; they are at hand behind the walk. */
-function keeping(frame: Frame, rows: readonly Expr[], anew = frame.iterates): { take(): void; done(): void } {
-  const { shader, arrays, held } = frame;
-  const places = rows.map((e) => {
-    const type = shader.typeOf(e);
-    // An array whose row no later walk reads is written over.
-    let place = anew
-      ? undefined
-      : arrays.find((a) => a.type === type && (frame.lastReads.get(a.row) ?? Infinity) <= frame.walks + 1);
-    if (place === undefined) {
-      place = { name: holding(shader, `${shader.title(e)}_row`, type), type, row: e };
-      arrays.push(place);
-    }
-    place.row = e;
-    return place;
-  });
-  return {
-    take() {
-      const values = rows.map((e) => shader.value(e));
-      for (const [j, { name }] of places.entries())
-        shader.line(`${name}[${shader.grid.unit === "row" ? "i" : "k"}] = ${values[j]};`);
-    },
-    done() {
-      for (const [e, place] of held) if (place.row !== e) held.delete(e);
-      for (const place of places) held.set(place.row, place);
-    },
-  };
-}
-
-/** Has rows at hand before an iteration reads them again and again. */
-export function hold(frame: Frame, rows: readonly Expr[]): void {
-  const missing = rows.filter((e) => !frame.held.has(e));
-  if (missing.length === 0) return;
-  const kept = keeping(frame, missing, true);
-  const { walks } = frame;
-  walk(frame, missing, kept.take);
-  kept.done();
-  // Not counted: whether it is needed may differ from one writing to the next.
-  frame.walks = walks;
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -179,8 +162,8 @@ export function emitPass(frame: Frame, pass: Pass): void {
   const { shader } = frame;
   const { unit, held } = shader.grid;
   const keeps = held > 0 ? pass.keeps : [];
-  const rows = [...pass.reductions.map((e) => e.args[0]!), ...keeps, ...pass.writes.map((w) => w.row)];
-  if (rows.length === 0) return;
+  const rows = [...pass.reductions.map((e) => e.args[0]!), ...pass.writes.map((w) => w.row)];
+  if (rows.length + keeps.length === 0) return;
 
   const folds = pass.reductions.map((e) => {
     const kind = (shader.typeOf(e) === "i32" && ofIntegers[e.word]) || e.word;
@@ -191,8 +174,6 @@ export function emitPass(frame: Frame, pass: Pass): void {
     if (carry !== undefined) shader.line(`var ${carry} = vec2(0.0, 0.0);`);
     return { e, kind, acc, carry };
   });
-  const carries = folds.filter((f) => f.carry !== undefined);
-  const kept = keeping(frame, keeps);
   walk(
     frame,
     rows,
@@ -208,18 +189,16 @@ export function emitPass(frame: Frame, pass: Pass): void {
         }
         shader.line(`out${result}[row * n + i] = ${text};`);
       }
-      kept.take();
     },
-    carries.length === 0
-      ? undefined
-      : () => {
-          for (const { acc, carry } of carries) {
-            shader.line(`${carry} = s_carry(${carry}, ${acc});`);
-            shader.line(`${acc} = 0.0;`);
-          }
-        },
+    keeps,
+    () => {
+      for (const { acc, carry } of folds) {
+        if (carry === undefined) continue;
+        shader.line(`${carry} = s_carry(${carry}, ${acc});`);
+        shader.line(`${acc} = 0.0;`);
+      }
+    },
   );
-  kept.done();
   let found = folds.map(({ acc, carry }) => (carry === undefined ? acc : `s_carried(${carry})`));
   if (unit === "share" && folds.length > 0)
     found = together(
@@ -245,7 +224,6 @@ function together(shader: Shader, folded: readonly string[], mine: readonly stri
     const arrays = folded.map((kind, j) => {
       const { type } = kinds[kind]!;
       const array = `shares_${type}_${folded.slice(0, j).filter((k) => kinds[k]!.type === type).length}`;
-      if (!shader.globals.has(array)) shader.shared += width * (type === "First" ? 8 : 4);
       shader.globals.set(array, `var<workgroup> ${array}: array<${type}, ${width}>;\n`);
       return array;
     });
@@ -256,7 +234,6 @@ function together(shader: Shader, folded: readonly string[], mine: readonly stri
 struct Fold_${name} {
 ${all((j) => `  ${fields[j]}: ${kinds[folded[j]!]!.type},\n`)}}
 var<workgroup> whole_${name}: Fold_${name};
-// The fold of all shares, the same in every invocation.
 fn together_${name}(me: u32, mine: Fold_${name}) -> Fold_${name} {
 ${all((j) => `  ${arrays[j]}[me] = mine.${fields[j]};\n`)}  for (var left = ${width}u; left > 1u;) {
     let step = (left + 7u) / 8u;

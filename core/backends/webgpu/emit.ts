@@ -22,9 +22,6 @@ export interface RowShader {
 /** The word of the parameters at which a kernel's own begin. */
 export const firstWord = 4;
 
-/** Memory that a workgroup has on every device, in bytes, less a little. */
-const workgroupBytes = 16_000;
-
 const elements = { f32: "f32", f64: "f32", i32: "i32", bool: "u32" } as const;
 
 /**
@@ -37,12 +34,9 @@ export function emitRows(
   grid: Grid,
   isNumber: (input: number) => boolean,
 ): RowShader {
-  const first = write(kernel, plan, grid, isNumber, [], new Map());
-  if (first.shared > workgroupBytes)
-    return emitRows(kernel, plan, { ...grid, width: grid.width / 2, held: grid.held * 2 }, isNumber);
+  const first = write(kernel, plan, grid, isNumber);
   // What one walk after another reads is kept at hand: only a text that was written once can tell.
-  const again = grid.held > 0 ? [...first.loads].filter(([, times]) => times > 1).map(([e]) => e) : [];
-  return again.length > 0 ? write(kernel, plan, grid, isNumber, again, first.reads) : first;
+  return grid.held > 0 && first.repeated.size > 0 ? write(kernel, plan, grid, isNumber, first) : first;
 }
 
 /** The shader of a kernel whose inputs are all tensors, to be read. */
@@ -53,20 +47,14 @@ export const printWgsl = (kernel: Kernel, grid: Grid): string =>
 const copies = 4;
 const cheapLines = 24;
 
-interface Written extends RowShader {
-  readonly loads: ReadonlyMap<Expr, number>;
-  readonly reads: ReadonlyMap<Expr, number>;
-  /** Bytes of workgroup memory. */
-  readonly shared: number;
-}
+type Written = RowShader & Pick<Frame, "reads" | "repeated">;
 
 function write(
   kernel: Kernel,
   plan: Schedule,
   { unit, width, held }: Grid,
   isNumber: (input: number) => boolean,
-  again: readonly Expr[],
-  lastReads: ReadonlyMap<Expr, number>,
+  first?: Written,
 ): Written {
   const { program } = kernel;
   const shader = new Shader(kernel, { unit, width, held });
@@ -76,10 +64,10 @@ function write(
     held: new Map(),
     memory: new Map(),
     walks: 0,
-    loads: new Map(),
     reads: new Map(),
-    lastReads,
-    again,
+    repeated: new Set(),
+    lastReads: first?.reads ?? new Map(),
+    again: [...(first?.repeated ?? [])],
     iterates: false,
   };
   const bindings: string[] = [];
@@ -188,9 +176,9 @@ function write(
   const main = `
 @compute @workgroup_size(${width})
 fn main(
-  @builtin(global_invocation_id) thread: vec3<u32>,
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(global_invocation_id) thread: vec3u,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) me: u32,
 ) {
   let rows = p[0].x;
@@ -209,7 +197,7 @@ ${[...shader.locals.map((l) => `  ${l}`), ...shader.lines].join("\n")}
 ${bindings.join("")}
 ${library(functions.map((name) => name.slice(2)))}${own}
 ${globals}${main}`;
-  return { text, temporaries, work, loads: frame.loads, reads: frame.reads, shared: shader.shared };
+  return { text, temporaries, work, reads: frame.reads, repeated: frame.repeated };
 }
 
 const calledIn = (text: string): string[] => [...new Set(text.match(/\bs_\w+(?=\()/g))];
