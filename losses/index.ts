@@ -4,7 +4,16 @@ import type { Op } from "../core/op.ts";
 import { crossEntropy, labelSmoothingCe, softCrossEntropy, weightedCrossEntropy } from "./cross-entropy.ts";
 import { entmax15Loss, entmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
 import { logSphericalCe, taylorCe } from "./polynomial.ts";
-import { sparseSoftmaxLoss } from "./truncated.ts";
+import {
+  balancedSoftmaxCe,
+  generalizedCe,
+  logitAdjustedCe,
+  mseOnehot,
+  softAccuracy,
+  symmetricCe,
+  temperatureScaledNll,
+} from "./relatives.ts";
+import { asSoftmaxLoss, evSoftmaxNll, rankmaxLoss, sparseSoftmaxLoss } from "./truncated.ts";
 
 export type { Loss, LossOptions, Reduction, Target } from "../core/rowloss.ts";
 export { rowLoss } from "../core/rowloss.ts";
@@ -12,6 +21,15 @@ export type { Labels } from "../core/rowop.ts";
 export * from "./cross-entropy.ts";
 export * from "./fenchel-young.ts";
 export * from "./polynomial.ts";
+export {
+  balancedSoftmaxCe,
+  generalizedCe,
+  logitAdjustedCe,
+  mseOnehot,
+  softAccuracy,
+  symmetricCe,
+  temperatureScaledNll,
+} from "./relatives.ts";
 export * from "./truncated.ts";
 
 /** All losses: what tests, docs and pages read. */
@@ -20,10 +38,20 @@ export const allLosses: readonly Op[] = [
   softCrossEntropy,
   weightedCrossEntropy,
   labelSmoothingCe,
+  softAccuracy,
+  temperatureScaledNll,
+  logitAdjustedCe,
+  balancedSoftmaxCe,
+  generalizedCe,
+  symmetricCe,
+  mseOnehot,
   sparsemaxLoss,
   entmax15Loss,
   entmaxLoss,
   taylorCe,
   logSphericalCe,
   sparseSoftmaxLoss,
+  asSoftmaxLoss,
+  rankmaxLoss,
+  evSoftmaxNll,
 ];

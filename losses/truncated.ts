@@ -1,12 +1,34 @@
 // Losses of truncated softmaxes.
 
-import { add, max, pick, type Scalar, stop, sub } from "../core/row/expr.ts";
+import {
+  add,
+  count,
+  div,
+  equal,
+  greater,
+  greaterEqual,
+  index,
+  lessEqual,
+  max,
+  not,
+  or,
+  pick,
+  type Row,
+  type RowMask,
+  relu,
+  type Scalar,
+  select,
+  stop,
+  sub,
+  sum,
+} from "../core/row/expr.ts";
 import { type IgnoreOption, type Loss, rowLoss } from "../core/rowloss.ts";
 import type { ScalarLike } from "../core/rowop.ts";
+import { exp, log, log1p } from "../core/words.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
 import { topK } from "../ops/maps/truncated.ts";
 
-interface Options extends IgnoreOption {
+interface K extends IgnoreOption {
   /** How many scores are kept, at least 1. */
   readonly k: ScalarLike;
 }
@@ -16,7 +38,7 @@ interface Options extends IgnoreOption {
  * is 0, but the loss stays finite and pulls it up.
  * @example sparseSoftmaxLoss(tensor([[3, 2, 1, 0]]), [3], { k: 2 }) // 3.3133
  */
-export const sparseSoftmaxLoss: Loss<Options> = /* @__PURE__ */ rowLoss("sparseSoftmaxLoss", {
+export const sparseSoftmaxLoss: Loss<K> = /* @__PURE__ */ rowLoss("sparseSoftmaxLoss", {
   doc: "The logarithm of the sum of the k largest exponentials, less the right score.",
   source: "Sun et al. 2021; Su 2020",
   against: "labels",
@@ -28,4 +50,99 @@ export const sparseSoftmaxLoss: Loss<Options> = /* @__PURE__ */ rowLoss("sparseS
   domain: { x: { min: -3, max: 3 } },
   laws: ["shiftInvariant", "nanRow"],
   examples: [{ args: [[[3, 2, 1, 0]], [3], { k: 2 }], gives: 3.313261687518223 }],
+});
+
+interface Delta extends IgnoreOption {
+  /** δ in [0, 1]: classes whose probability lies more than δ below that of the right one are left out; 0.1 by default. */
+  readonly delta?: ScalarLike;
+}
+
+/** δ as an argument. What is kept does not move with it, so it has no gradient. */
+export const deltaParam: {
+  readonly is: "scalar";
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+} = { is: "scalar", default: 0.1, min: 0, max: 1 };
+
+/**
+ * Cross-entropy over the right class and those whose probability comes within δ of it or above: log Σ eˣ over them, less the
+ * right score. An easy sample, of which only the right class is left, has loss 0 and gradient 0 exactly. δ = 1 is cross-entropy.
+ * @example asSoftmaxLoss(tensor([[9, 0, 1]]), [0], { delta: 0.1 }) // 0
+ */
+export const asSoftmaxLoss: Loss<Delta> = /* @__PURE__ */ rowLoss("asSoftmaxLoss", {
+  doc: "Cross-entropy over the right class and those that still compete with it.",
+  source: "Lv et al. 2025, arXiv:2508.03175; kept where its reference code keeps",
+  against: "labels",
+  params: { delta: deltaParam },
+  program: ({ x, target, delta }) => {
+    const z = centred(x);
+    const e = stop(exp(z));
+    const total = sum(e);
+    const gap = sub(div(pick(e, target), total), div(e, total));
+    // Put so that a NaN row is kept whole, and comes out. The largest score is always kept, and a difference of equals is 0.
+    const kept = or(greaterEqual(x, pick(x, target)), not(greater(gap, delta))) as RowMask;
+    const { lse } = logSumExpCentred(z, kept);
+    return add(lse, sub(stop(max(x)), pick(x, target))) as Scalar;
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  examples: [
+    { args: [[[9, 0, 1]], [0]], gives: 0 },
+    { args: [[[0, Math.LN2, -5]], [1], { delta: 0.4 }], gives: 0.4054651081081644 },
+    { args: [[[0, Math.LN2]], [1], { delta: 1 }], gives: 0.4054651081081644 },
+  ],
+});
+
+/**
+ * log Σ (xᵢ − xₜ + 1)₊, the negative log-probability that rankmax gives to the right class: 0 as soon as the right score leads
+ * by 1.
+ * @example rankmaxLoss(tensor([[2, 0, 1.5]]), [0]) // 0.4055
+ */
+export const rankmaxLoss: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("rankmaxLoss", {
+  doc: "The negative log-probability of the right class under rankmax, zero once it leads by 1.",
+  source: "Kong, Krichene, Mayoraz, Rendle & Zhang 2020",
+  against: "labels",
+  program: ({ x, target }) => {
+    const w = relu(add(sub(x, pick(x, target)), 1));
+    // The right class itself adds 1 (or the NaN of its score).
+    return log1p(sum(select(equal(index, target), sub(w, 1), w))) as Scalar;
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  examples: [
+    { args: [[[2, 0, 1.5]], [0]], gives: 0.4054651081081644 },
+    { args: [[[2, 0, 1]], [0]], gives: 0 },
+  ],
+});
+
+interface Eps extends IgnoreOption {
+  /** The weight in (0, 1] of scores below the mean of their row; 1e-6 by default. Differentiable. */
+  readonly eps?: ScalarLike;
+}
+
+/**
+ * The negative log-probability that evSoftmax gives to the right class: cross-entropy in which scores below the mean of the
+ * row count ε times.
+ * @example evSoftmaxNll(tensor([[0, 0.6931, -5]]), [1]) // 0.4055
+ */
+export const evSoftmaxNll: Loss<Eps> = /* @__PURE__ */ rowLoss("evSoftmaxNll", {
+  doc: "The negative log-probability of the right class under evidential softmax.",
+  source: "Chen, Itkina, Senanayake & Kochenderfer 2021, section 3.2",
+  against: "labels",
+  params: { eps: { is: "scalar", default: 1e-6, above: 0, max: 1 } },
+  program: ({ x, target, eps }) => {
+    const z = centred(x);
+    const there = not(lessEqual(z, Number.NEGATIVE_INFINITY));
+    const mean = stop(div(sum(select(there, z, 0)), count(there)));
+    const c = select(greater(mean, z), log(eps), 0) as Row;
+    const { lse } = logSumExpCentred(add(z, c) as Row);
+    return add(sub(lse, pick(c, target)), sub(stop(max(x)), pick(x, target))) as Scalar;
+  },
+  domain: { x: { min: -3, max: 3 }, eps: { min: 0.05, max: 0.5 } },
+  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  examples: [
+    { args: [[[0, Math.LN2, -5]], [1], { eps: 1 }], gives: 0.4077085719930945 },
+    { args: [[[0, 0]], [1]], gives: Math.LN2 },
+  ],
 });
