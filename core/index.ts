@@ -34,6 +34,7 @@ export { Parameter, type ParameterOptions } from "./parameter.ts";
 export { printGradient, printProgram } from "./print.ts";
 export {
   bernoulli,
+  gumbel,
   type Key,
   normal,
   permutation,

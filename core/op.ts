@@ -43,6 +43,8 @@ export interface OpInfo {
   readonly params?: Params;
   /** False where the derivative is zero wherever it exists. */
   readonly smooth?: boolean;
+  /** The op whose derivatives it has in place of its own: a straight-through estimator. */
+  readonly derivativesOf?: Op;
   /** The row formula, for printing and for other readings; absent where an op is not one formula. */
   readonly formula?: () => Formula;
 }

@@ -167,6 +167,25 @@ export function normal<const S extends readonly number[], D extends FloatDType =
   });
 }
 
+/**
+ * Independent numbers of the standard Gumbel distribution, −log(−log u): added to scores, the largest sum is at class i with
+ * softmax's probability (Gumbel 1954). They are drawn from doubles of the key's stream.
+ *
+ * @example
+ * gumbel([2, 3], { seed: 0 });
+ */
+export function gumbel<const S extends readonly number[], D extends FloatDType = "f32">(
+  shape: S,
+  options: RandomOptions<D>,
+): Tensor<Plain<S>, D> {
+  const [backend, dtype] = floatDestination("gumbel", options, []);
+  const key = keyOf("gumbel", options);
+  checkShape("gumbel", shape);
+  const unit = units(key, "f64", sizeOf(shape));
+  // 0 stands for all of [0, 2⁻⁵³): its middle is finite.
+  return drawn(backend, dtype, shape, "gumbel", (i) => -Math.log(-Math.log(unit(i) || 2 ** -54)));
+}
+
 /** Options of `bernoulli`. */
 export interface BernoulliOptions extends Omit<RandomOptions, "dtype"> {
   /** The chance of true, ½ when not said. */

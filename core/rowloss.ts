@@ -15,6 +15,7 @@ import {
   less,
   n,
   type Row,
+  type RowMask,
   type Scalar,
   select,
   sum,
@@ -49,11 +50,14 @@ export interface LossOptions extends AxisOption {
   readonly reduction?: Reduction;
 }
 
+/** Class indices (with rows to ignore), one distribution per row, or one set of classes per row (true where a class is in it). */
+type Against = "labels" | "distribution" | "sets";
+
 /** What a loss compares scores with: a class index per row, or a distribution over the classes. */
 export type Target<D extends FloatDType> = Labels | Tensor<Shape, D>;
 
 /** A loss of scores against targets: one number, or with `reduction: "none"` one per row. */
-export type Loss<O extends object = object, T extends "labels" | "distribution" | "either" = "labels"> = (<
+export type Loss<O extends object = object, T extends Against | "either" = "labels"> = (<
   S extends Shape,
   D extends FloatDType,
 >(
@@ -62,18 +66,21 @@ export type Loss<O extends object = object, T extends "labels" | "distribution" 
     ? Labels
     : T extends "distribution"
       ? Tensor<Shape, NoInfer<D>>
-      : Target<NoInfer<D>>,
+      : T extends "sets"
+        ? Tensor<Shape, "bool">
+        : Target<NoInfer<D>>,
   ...rest: OptionsArgument<O & LossOptions>
 ) => Tensor<Shape, D>) &
   Op;
 
-interface RowLossOptions<A extends "labels" | "distribution", P extends Params> extends Card {
-  /** Class indices (with rows to ignore), or one distribution per row. */
+interface RowLossOptions<A extends Against, P extends Params> extends Card {
   readonly against: A;
   readonly params?: P;
   /** The loss of a row; with the weight that the row has in a mean (1 by default), and perhaps a shorter gradient by hand. */
   readonly program: (
-    inputs: Inputs<P> & { readonly target: A extends "labels" ? Scalar : Row },
+    inputs: Inputs<P> & {
+      readonly target: A extends "labels" ? Scalar : A extends "sets" ? RowMask : Row;
+    },
   ) =>
     | Scalar
     | { readonly loss: Scalar; readonly weight?: Scalar | number; readonly vjp?: HandWrittenGradient };
@@ -127,7 +134,9 @@ export function rowLoss<
   const op = new RowOp(name, {
     gives: "scalar",
     params: {
-      ...(labels ? { target: { is: "label" } } : { target: { is: "row", exact: true } }),
+      target: labels
+        ? { is: "label" }
+        : { is: "row", stored: options.against === "sets" ? "bool" : "float", exact: true },
       ...options.params,
       ...(labels ? { ignoreIndex: { is: "scalar", default: IGNORED, integer: true } } : {}),
     },

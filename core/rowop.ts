@@ -25,6 +25,7 @@ import {
   type Kind,
   less,
   lessEqual,
+  n as numberOfClasses,
   type Row,
   type RowMask,
   rowInput,
@@ -57,10 +58,11 @@ export type Param =
       readonly default?: number;
       /** Numbers outside are refused; values computed on a device give a NaN row. */
       readonly min?: number;
-      readonly max?: number;
+      /** "n": the number of classes. */
+      readonly max?: number | "n";
       /** Strict bounds. */
       readonly above?: number;
-      readonly below?: number;
+      readonly below?: number | "n";
       readonly integer?: boolean;
     }
   /** A tensor of the shape of the scores, or unless `exact` one that broadcasts to it: a mask, a target distribution. */
@@ -72,7 +74,7 @@ export type Param =
     }
   /** One value per class, shared by all rows: class weights. */
   | { readonly is: "classes"; readonly optional?: boolean }
-  /** One class index per row, as an i32 tensor or an array of integers; the option `ignoreIndex` marks rows to leave out. */
+  /** One class index per row, as an i32 tensor or an array of integers; a loss's option `ignoreIndex` marks rows to leave out. */
   | { readonly is: "label" }
   /** A number or word that chooses the formula itself: the order of a Taylor polynomial. `check` says what is wrong with it. */
   | {
@@ -226,11 +228,14 @@ export class RowOp {
   ): [Tensor | number, number] {
     const place = `${this.name}: ${key}`;
     if (param.is === "scalar" && typeof value === "number") {
-      checkNumber(this.name, key, value, param);
+      checkNumber(this.name, key, value, param, n);
       return [value, 0];
     }
     if (param.is === "label") {
-      const ignored = given.ignoreIndex ?? IGNORED;
+      // A loss leaves rows out; a map has to say something of every row.
+      const ignored = this.params.some(([name]) => name === "ignoreIndex")
+        ? (given.ignoreIndex ?? IGNORED)
+        : undefined;
       return [this.labels(key, ignored, value, x, outer, n), 1];
     }
     checkTensor(place, value);
@@ -354,8 +359,8 @@ function guarded(e: Scalar, { min, max, above, below }: ScalarParam): Scalar {
   const bounds: ScalarMask[] = [];
   if (min !== undefined) bounds.push(greaterEqual(e, min));
   if (above !== undefined) bounds.push(greater(e, above));
-  if (max !== undefined) bounds.push(lessEqual(e, max));
-  if (below !== undefined) bounds.push(less(e, below));
+  if (max !== undefined) bounds.push(lessEqual(e, max === "n" ? numberOfClasses : max));
+  if (below !== undefined) bounds.push(less(e, below === "n" ? numberOfClasses : below));
   return bounds.length === 0
     ? e
     : select(
@@ -370,6 +375,7 @@ function checkNumber(
   key: string,
   v: number,
   { min, max, above, below, integer }: ScalarParam,
+  n: number,
 ): void {
   const refuse = (wayOut: string): never => {
     throw new DomainError(place, `${key} is ${v}`, wayOut);
@@ -378,8 +384,9 @@ function checkNumber(
   if (integer && !Number.isInteger(v)) refuse("give an integer");
   if (min !== undefined && !(v >= min)) refuse(`${key} must be at least ${min}`);
   if (above !== undefined && !(v > above)) refuse(`${key} must be greater than ${above}`);
-  if (max !== undefined && !(v <= max)) refuse(`${key} must be at most ${max}`);
-  if (below !== undefined && !(v < below)) refuse(`${key} must be less than ${below}`);
+  const [most, bound] = [max === "n" ? n : max, below === "n" ? n : below];
+  if (most !== undefined && !(v <= most)) refuse(`${key} must be at most ${most}`);
+  if (bound !== undefined && !(v < bound)) refuse(`${key} must be less than ${bound}`);
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import type { DeviceName } from "../core/backends/backend.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError } from "../core/errors.ts";
 import {
   bernoulli,
+  gumbel,
   type Key,
   normal,
   permutation,
@@ -101,6 +102,14 @@ test("normal numbers have their mean, spread and tails, and no correlation of ne
 test("normal numbers of f32 are those of f64, rounded", () => {
   const [a, b] = [normal([9], { seed: 4 }), normal([9], { seed: 4, dtype: "f64" })];
   expect(a.toArray()).toEqual(b.toArray().map(Math.fround));
+});
+
+test("Gumbel numbers are such that e^−e^−g is uniform, and finite everywhere", () => {
+  const g = Array.from(gumbel([20000], { seed: 3, dtype: "f64" }).dataSync());
+  expect(g.every(Number.isFinite)).toBe(true);
+  const u = g.map((v) => Math.exp(-Math.exp(-v)));
+  for (let k = 1; k < 8; k++) expect(mean(u.map((v) => Number(v < k / 8)))).toBeCloseTo(k / 8, 1.7);
+  expect(mean(g)).toBeCloseTo(0.5772, 1.7);
 });
 
 test("bernoulli is true with its probability, where a uniform of the key is below it", () => {

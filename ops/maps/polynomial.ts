@@ -20,6 +20,7 @@ import {
   type Value,
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
+import { exp, log, pow } from "../../core/words.ts";
 
 /**
  * x divided by the largest |x| of its row (at least `floor`), and one over that size: homogeneous formulas cannot overflow then.
@@ -32,9 +33,9 @@ export function scaled(x: Row, floor: Scalar | number): { readonly t: Row; reado
 }
 
 /** fₖ(x)/|x|ᵏ = Σ tᵐrᵏ⁻ᵐ/m! by Horner's rule, for x = t/r. */
-export function taylorPolynomial<V extends Value>(t: V, r: Scalar, order: number): V {
+export function taylorPolynomial<V extends Value>(t: V, r: Value, order: number): V {
   let f: Value = constant(1);
-  let power: Scalar = constant(1);
+  let power: Value = constant(1);
   for (let j = order; j >= 1; j--) {
     power = mul(power, r);
     f = add(power, div(mul(t, f), j));
@@ -88,6 +89,36 @@ export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("taylorSoftma
   examples: [
     { args: [[-1, -3]], gives: [0.16666666666666666, 0.8333333333333334] },
     { args: [[-1, -3, 0], { order: 2 }], gives: [0.125, 0.625, 0.25] },
+  ],
+});
+
+/**
+ * The logarithms of taylorSoftmax's probabilities, finite also where these underflow.
+ * @example logTaylorSoftmax(tensor([-1, -3])) // [-1.7918, -0.1823]
+ */
+export const logTaylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("logTaylorSoftmax", {
+  doc: "The logarithms of Taylor softmax's probabilities.",
+  source: "de Brébisson & Vincent 2015, eq. 6 (order 2); Banerjee et al. 2020 (higher orders)",
+  params: { order: taylorOrder },
+  program: ({ x, order }) => {
+    // fₖ(x) = sᵏ·f with s ≥ |x|: each entry by its own size, the sum by the largest.
+    const s = stop(maximum(abs(x), 1));
+    const [t, r] = [div(x, s), div(1, s)];
+    const f = taylorPolynomial(t, r, order);
+    const relative = div(s, max(s));
+    const total = sum(mul(pow(relative, order), f));
+    const y = add(mul(order, log(relative)), sub(log(f), log(total))) as Row;
+    const slope = div(mul(taylorPolynomial(t, r, order - 1), r), f);
+    return {
+      result: y,
+      vjp: ([g]) => ({ x: mul(slope, sub(g!, mul(exp(y), sum(g!)))) }),
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["permutationEquivariant", "nanRow"],
+  examples: [
+    { args: [[-1, -3]], gives: [-1.791759469228055, -0.1823215567939546] },
+    { args: [[0, 0], { order: 4 }], gives: [-0.6931471805599453, -0.6931471805599453] },
   ],
 });
 

@@ -50,6 +50,14 @@ export function logSumExpCentred(
   return { e, total, lse: differentiateAs(log1p(others), log(total)) };
 }
 
+/** Softmax at a temperature. At 0 the maximisers keep 0 and the rest go to −∞: the limit, and constant. */
+export function temperedSoftmaxOf(x: Row, temperature: Scalar): Row {
+  const z = centred(x);
+  const limit = select(less(z, 0), Number.NEGATIVE_INFINITY, stop(z));
+  const e = exp(select(equal(temperature, 0), limit, div(z, temperature))) as Row;
+  return div(e, sum(e));
+}
+
 interface Tempered {
   /** The temperature τ > 0, a number or a tensor (one value, or one per row); 1 by default. */
   readonly temperature?: ScalarLike;
@@ -67,19 +75,9 @@ export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("softmax", {
   source: "Boltzmann 1868; Bridle 1990",
   params: { temperature: { is: "scalar", default: 1, min: 0 } },
   program: ({ x, temperature }) => {
-    const z = centred(x);
-    const plain = constantOf(temperature) === 1;
-    // At τ = 0 the maximisers keep 0 and the rest go to −∞: the limit, and constant.
-    const scaled = plain
-      ? z
-      : select(
-          equal(temperature, 0),
-          select(less(z, 0), Number.NEGATIVE_INFINITY, stop(z)),
-          div(z, temperature),
-        );
-    const e = exp(scaled) as Row;
+    if (constantOf(temperature) !== 1) return temperedSoftmaxOf(x, temperature);
+    const e = exp(centred(x)) as Row;
     const p = div(e, sum(e));
-    if (!plain) return p;
     return { result: p, vjp: ([g]) => ({ x: mul(p, sub(g!, sum(mul(g!, p)))) }) };
   },
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },

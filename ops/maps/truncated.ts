@@ -1,27 +1,49 @@
 // Truncated softmaxes: softmax on a part of the row that the scores choose, exact zeros outside.
 
+import type { FloatDType } from "../../core/dtype.ts";
+import type { HandWrittenGradient } from "../../core/formula.ts";
+import type { Op } from "../../core/op.ts";
 import {
   add,
   and,
+  argmax,
+  constantOf,
   count,
   div,
   equal,
+  floor,
+  greater,
   greaterEqual,
   index,
+  less,
   lessEqual,
+  maximum,
   mul,
+  n,
   neg,
   not,
+  oneHot,
   or,
+  pick,
   type Row,
   type RowMask,
+  relu,
   type Scalar,
   select,
   stop,
   sub,
   sum,
 } from "../../core/row/expr.ts";
-import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
+import {
+  type AxisOption,
+  type Labels,
+  type OptionsArgument,
+  type RowMap,
+  rowMap,
+  type ScalarLike,
+} from "../../core/rowop.ts";
+import type { Checked, HasRows, Shape } from "../../core/shape.ts";
+import type { Tensor } from "../../core/tensor.ts";
 import { exp, kth } from "../../core/words.ts";
 import { centred } from "./softmax.ts";
 
@@ -34,6 +56,15 @@ export function topK(x: Row, k: Scalar): RowMask {
   // As many of the ties as are still missing, by lowest index: the (k − above)-th largest of the negated indices.
   const last = kth(select(ties, neg(index), Number.NEGATIVE_INFINITY) as Row, sub(k, count(above)));
   return or(above, and(ties, greaterEqual(neg(index), last)));
+}
+
+/** Softmax of the kept scores, where the largest is always one of them; the choice counts as constant. */
+function softmaxOfKept(x: Row, kept: RowMask): { readonly result: Row; readonly vjp: HandWrittenGradient } {
+  const e = select(kept, exp(centred(x)), 0) as Row;
+  const total = sum(e);
+  // total − total is 0, or NaN for the rows that have no distribution: the mask would hide it.
+  const p = add(div(e, total), sub(total, total));
+  return { result: p, vjp: ([g]) => ({ x: mul(p, sub(g!, sum(mul(g!, p)))) }) };
 }
 
 interface K {
@@ -51,13 +82,7 @@ export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap("sparseSoftma
   doc: "Softmax over the k largest scores of each row.",
   source: "Sun et al. 2021; Su 2020",
   params: { k: { is: "scalar", min: 1, integer: true } },
-  program: ({ x, k }) => {
-    const e = select(topK(x, stop(k)), exp(centred(x)), 0) as Row;
-    const total = sum(e);
-    // total − total is 0, or NaN for the rows that have no distribution: the mask would hide it.
-    const p = add(div(e, total), sub(total, total));
-    return { result: p, vjp: ([g]) => ({ x: mul(p, sub(g!, sum(mul(g!, p)))) }) };
-  },
+  program: ({ x, k }) => softmaxOfKept(x, topK(x, stop(k))),
   domain: { x: { min: -3, max: 3 } },
   laws: [
     "sumsToOne",
@@ -72,5 +97,241 @@ export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap("sparseSoftma
   examples: [
     { args: [[0, Math.LN2, -5], { k: 2 }], gives: [0.3333333333333333, 0.6666666666666666, 0] },
     { args: [[1, 1, 1], { k: 2 }], gives: [0.5, 0.5, 0] },
+  ],
+});
+
+/** A map that needs the right class of each row, as a loss does. */
+type LabelledMap<O extends object = object> = (<S extends Shape, D extends FloatDType>(
+  x: Checked<Tensor<S, D>, HasRows<S>>,
+  target: Labels,
+  ...rest: OptionsArgument<O & AxisOption>
+) => Tensor<S, D>) &
+  Op;
+
+/** NaN for a class that there is not: labels that a device computed are not checked at the call. */
+function known(target: Scalar): Scalar {
+  return select(and(greaterEqual(target, 0), less(target, n)), 0, Number.NaN) as Scalar;
+}
+
+/** The right class, and those whose probability lies at most δ below its own: what AS-Softmax keeps. */
+export function nearTarget(x: Row, target: Scalar, delta: Scalar): RowMask {
+  const e = exp(centred(x));
+  const q = div(e, sum(e)) as Row;
+  return or(equal(index, target), lessEqual(sub(pick(q, target), q), stop(delta))) as RowMask;
+}
+
+interface Delta {
+  /** The margin δ of probability in [0, 1] beyond which a class counts as beaten; 1 is softmax. */
+  readonly delta: ScalarLike;
+}
+
+type AsSoftmax = LabelledMap<Delta>;
+
+/**
+ * Softmax for training that leaves out what is already beaten: every class whose softmax probability lies more than δ below that
+ * of the right one. A row of which only the right class is left is one-hot, with gradient exactly 0: the easy sample drops out.
+ * What is kept counts as constant. For inference take softmax.
+ * @example asSoftmax(tensor([[0, 0.6931, -5]]), [1], { delta: 0.5 }) // [[0.3333, 0.6667, 0]]
+ */
+export const asSoftmax: AsSoftmax = /* @__PURE__ */ rowMap("asSoftmax", {
+  doc: "Softmax over the right class and those that it does not yet beat by a margin of probability.",
+  source: "Lv et al. 2025, arXiv 2508.03175",
+  params: { target: { is: "label" }, delta: { is: "scalar", min: 0, max: 1 } },
+  positional: ["target"],
+  program: ({ x, target, delta }) => {
+    const { result, vjp } = softmaxOfKept(x, nearTarget(x, target, delta));
+    return { result: add(result, known(target)), vjp };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["sumsToOne", "nonNegative", "shiftInvariant", "monotone", "exactZeros", "nanRow", "oneClassIsOne"],
+  examples: [
+    {
+      args: [[[0, Math.LN2, -5]], { i32: [1] }, { delta: 0.5 }],
+      gives: [[0.3333333333333333, 0.6666666666666666, 0]],
+    },
+    { args: [[[9, 0, 1]], { i32: [0] }, { delta: 0.1 }], gives: [[1, 0, 0]] },
+  ],
+});
+
+interface Eps {
+  /** The weight of what is left out, ≥ 0, for training; 0 by default. */
+  readonly eps?: ScalarLike;
+}
+
+/**
+ * Softmax over the scores that are at least the mean of their row: evidential sparsification. Scores −∞ do not count in the mean.
+ * With ε > 0 the others keep that fraction of their weight, so that they can be learned again.
+ * @example evSoftmax(tensor([0, 0.6931, -5])) // [0.3333, 0.6667, 0]
+ */
+export const evSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("evSoftmax", {
+  doc: "Softmax over the scores that are at least the mean of their row.",
+  source: "Chen, Itkina, Senanayake & Kochenderfer 2021, eq. 5",
+  params: { eps: { is: "scalar", default: 0, min: 0 } },
+  program: ({ x, eps }) => {
+    const z = centred(x);
+    const finite = greater(z, Number.NEGATIVE_INFINITY) as RowMask;
+    const kept = greaterEqual(z, div(sum(select(finite, z, 0)), count(finite))) as RowMask;
+    if (constantOf(eps) === 0) return softmaxOfKept(x, kept);
+    const e = exp(z) as Row;
+    const w = select(kept, e, mul(eps, e)) as Row;
+    const p = div(w, sum(w));
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const d = sub(g!, sum(mul(g!, p)));
+        return { x: mul(p, d), eps: div(sum(select(kept, 0, mul(e, d))), sum(w)) };
+      },
+    };
+  },
+  domain: { x: { min: -3, max: 3 }, eps: { min: 0.1, max: 0.5 } },
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "permutationEquivariant",
+    "exactZeros",
+    "jacobianSymmetric",
+    "positiveSemidefinite",
+    "nanRow",
+    "masked",
+    "oneClassIsOne",
+  ],
+  examples: [
+    { args: [[0, Math.LN2, -5]], gives: [0.3333333333333333, 0.6666666666666666, 0] },
+    {
+      args: [[0, Math.LN2, -Math.LN2], { eps: 0.5 }],
+      gives: [0.30769230769230765, 0.6153846153846153, 0.07692307692307691],
+    },
+  ],
+});
+
+/** wᵢeᶻ/Σwᵢeᶻ with wᵢ = (z + t)₊: what lies t or more below the maximum has weight 0. */
+function tSoftmaxOf(x: Row, t: Scalar): { readonly p: Row; readonly vjp: HandWrittenGradient } {
+  const z = centred(x);
+  const w = relu(add(z, t)) as Row;
+  const e = exp(z) as Row;
+  const total = sum(mul(w, e));
+  const p = div(mul(w, e), total) as Row;
+  return {
+    p,
+    vjp: ([g]) => {
+      const h = mul(div(e, total), sub(g!, sum(mul(g!, p))));
+      const inside = select(greater(w, 0), h, 0) as Row;
+      // The weights fall as the maximum rises.
+      const pull = sum(inside);
+      return { x: sub(add(mul(w, h), inside), oneHot(argmax(x), pull)), t: pull };
+    },
+  };
+}
+
+const tSoftmaxLaws: readonly string[] = [
+  "sumsToOne",
+  "nonNegative",
+  "shiftInvariant",
+  "monotone",
+  "permutationEquivariant",
+  "exactZeros",
+  "nanRow",
+  "masked",
+  "oneClassIsOne",
+];
+
+interface T {
+  /** How far below the largest a score may lie, > 0: a number or a tensor (one value, or one per row), differentiable. */
+  readonly t: ScalarLike;
+}
+
+type TSoftmax = RowMap<T>;
+
+/**
+ * Softmax with weights that fall to exactly 0 for scores t or more below the largest: continuous truncation, with softmax as its
+ * limit for large t. At tied maxima the gradient is that of the first.
+ * @example tSoftmax(tensor([0, 0.6931, -5]), { t: 2 }) // [0.2463, 0.7537, 0]
+ */
+export const tSoftmax: TSoftmax = /* @__PURE__ */ rowMap("tSoftmax", {
+  doc: "Softmax with weights that fall to 0 at a distance t below the largest score.",
+  source: "Bałazy, Struski, Śmieja & Tabor 2023, eq. 3",
+  params: { t: { is: "scalar", above: 0, below: Number.POSITIVE_INFINITY } },
+  program: ({ x, t }) => {
+    const { p, vjp } = tSoftmaxOf(x, t);
+    return { result: p, vjp };
+  },
+  domain: { x: { min: -3, max: 3 }, t: { min: 0.5, max: 3 } },
+  laws: tSoftmaxLaws,
+  examples: [
+    { args: [[0, Math.LN2, -5], { t: 2 }], gives: [0.24625759633898145, 0.7537424036610185, 0] },
+    { args: [[0, Math.LN2, 0.5], { t: 0.5 }], gives: [0, 0.6640482048955926, 0.3359517951044075] },
+  ],
+});
+
+interface R {
+  /** The fraction of zeros that is wanted, in [0, 1]. */
+  readonly r: ScalarLike;
+}
+
+type RSoftmax = RowMap<R>;
+
+/**
+ * tSoftmax with t such that about a fraction r of the row becomes 0: t is the r-quantile of the distances to the maximum (between
+ * entries by linear interpolation), and counts as constant. Scores −∞ do not count in the quantile. Where t is 0 the row is
+ * uniform over its maximisers, with zero gradient.
+ * @example rSoftmax(tensor([3, 2, 1, 0]), { r: 0.5 }) // [0.8908, 0.1092, 0, 0]
+ */
+export const rSoftmax: RSoftmax = /* @__PURE__ */ rowMap("rSoftmax", {
+  doc: "Softmax of which a wanted fraction of each row is 0.",
+  source: "Bałazy, Struski, Śmieja & Tabor 2023, eq. 5",
+  params: { r: { is: "scalar", min: 0, max: 1 } },
+  program: ({ x, r }) => {
+    const z = centred(x);
+    const finite = count(greater(z, Number.NEGATIVE_INFINITY) as RowMask);
+    const place = mul(stop(r), sub(finite, 1));
+    const before = floor(place);
+    const low = kth(z, sub(finite, before));
+    const high = kth(z, maximum(sub(sub(finite, before), 1), 1));
+    const t = stop(neg(add(low, mul(sub(place, before), sub(high, low))))) as Scalar;
+    const { p, vjp } = tSoftmaxOf(x, t);
+    const flat = equal(t, 0);
+    const largest = greaterEqual(z, 0) as RowMask;
+    return {
+      result: select(flat, select(largest, div(1, count(largest)), 0), p) as Row,
+      vjp: (g) => ({ x: select(flat, 0, vjp(g).x!) }),
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: tSoftmaxLaws,
+  examples: [
+    { args: [[3, 2, 1, 0], { r: 0.5 }], gives: [0.890768227426964, 0.10923177257303593, 0, 0] },
+    { args: [[1, 2, 2], { r: 1 }], gives: [0, 0.5, 0.5] },
+  ],
+});
+
+/**
+ * Probabilities by rank-like margins to the right class: (x − xₜ + 1)₊ normalised. The right class is always in the support; what
+ * lies 1 or more below it has probability 0. A right class of score −∞ has no distribution (NaN).
+ * @example rankmax(tensor([[0, 1, 0.5]]), [2]) // [[0.1667, 0.5, 0.3333]]
+ */
+export const rankmax: LabelledMap = /* @__PURE__ */ rowMap("rankmax", {
+  doc: "Probabilities by the margin of each score to that of the right class.",
+  source: "Kong, Krichene, Mayoraz, Rendle & Zhang 2020, eq. 7",
+  params: { target: { is: "label" } },
+  positional: ["target"],
+  program: ({ x, target }) => {
+    const w = relu(add(sub(x, pick(x, target)), 1)) as Row;
+    const total = sum(w);
+    const p = add(div(w, total), add(sub(total, total), known(target))) as Row;
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const d = select(greater(w, 0), div(sub(g!, sum(mul(g!, p))), total), 0) as Row;
+        return { x: sub(d, oneHot(target, sum(d))) };
+      },
+    };
+  },
+  domain: { x: { min: -1, max: 1 } },
+  laws: ["sumsToOne", "nonNegative", "shiftInvariant", "monotone", "exactZeros", "nanRow", "oneClassIsOne"],
+  examples: [
+    { args: [[[0, 1, 0.5]], { i32: [2] }], gives: [[0.16666666666666666, 0.5, 0.3333333333333333]] },
+    { args: [[[0, 3, 1]], { i32: [1] }], gives: [[0, 1, 0]] },
   ],
 });

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { gradcheck, gradgradcheck } from "../../core/check/index.ts";
-import { isFloat } from "../../core/dtype.ts";
+import { dtypes, isFloat } from "../../core/dtype.ts";
 import { GradientError } from "../../core/errors.ts";
 import { memory, scope } from "../../core/scope.ts";
 import { vjp } from "../../core/tape.ts";
@@ -10,7 +10,9 @@ import type { Tensor } from "../../core/tensor.ts";
 import {
   type AnyOp,
   byName,
+  draw,
   drawn,
+  firstDifference,
   generator,
   mapSlots,
   type Setting,
@@ -64,6 +66,20 @@ describe.each(byName)("%s", (_, op) => {
           expect(() => vjp(f, ...floats).pullback(f(...floats)), "integers end a path").toThrow(
             GradientError,
           );
+          return;
+        }
+        const { derivativesOf } = op.info;
+        if (derivativesOf !== undefined) {
+          const [soft] = ofFloats(derivativesOf as AnyOp, template, setting);
+          const [got, want] = [f, soft].map((f) => {
+            const { value, pullback } = vjp(f, ...floats);
+            const g = value.map((t) =>
+              upload(draw({ ...op.info, domain: {} }, "float", "g", t.shape, generator(3)), setting),
+            );
+            return (pullback(g) as readonly Tensor[]).flatMap((t) => [t.toArray()].flat(9) as number[]);
+          });
+          const [, tolerance] = dtypes[setting.dtype].tolerance;
+          expect(firstDifference(got!, want!, tolerance), derivativesOf.info.name).toBeUndefined();
           return;
         }
         const { worst } = gradcheck(f, floats, { seed: 1 });

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { type ScoreKind, scoreRows } from "../../core/check/index.ts";
 import { tensor } from "../../core/create.ts";
 import { dtypes } from "../../core/dtype.ts";
+import { gumbel } from "../../core/random.ts";
 import { openScope } from "../../core/scope.ts";
 import type { Shape } from "../../core/shape.ts";
 import { grad } from "../../core/tape.ts";
@@ -20,9 +21,11 @@ import {
   taylorCe,
 } from "../../losses/index.ts";
 import {
+  add,
   entmax,
   entmax15,
   exp,
+  gumbelSoftmax,
   hardmax,
   log,
   logSoftmax,
@@ -31,6 +34,7 @@ import {
   mul,
   neg,
   oneHot,
+  sampledArgmax,
   softmax,
   sparsemax,
   sparseSoftmax,
@@ -46,6 +50,8 @@ type Map = (x: X) => Tensor;
 
 /** The label of row r. */
 const labels = (x: X): number[] => Array.from({ length: x.shape[0]! }, (_, r) => (r * 5) % x.shape[1]!);
+/** Noise of the shape of the scores. */
+const noiseFor = (x: X): Tensor => gumbel(x.shape, { seed: 1, dtype: x.dtype, device: x.device });
 const perRow = { reduction: "none" } as const;
 const pickTarget = (rows: X, x: X): Tensor =>
   neg(
@@ -109,6 +115,18 @@ const identities: readonly Identity[] = [
     says: "the gradient of logsumexp is softmax",
     left: (x) => grad((x: X) => sum(logsumexp(x) as X))(x),
     right: softmax as Map,
+  },
+  {
+    says: "gumbelSoftmax is softmax of scores with noise",
+    left: (x) => gumbelSoftmax(x, { noise: noiseFor(x) as never, temperature: 0.5 }),
+    right: (x) => softmax(add(x, noiseFor(x) as never) as X, { temperature: 0.5 }),
+    kinds: ["plain", "ties", "masked"],
+  },
+  {
+    says: "sampledArgmax is hardmax of scores with noise",
+    left: (x) => sampledArgmax(x, { noise: noiseFor(x) as never }),
+    right: (x) => hardmax(add(x, noiseFor(x) as never) as X),
+    kinds: ["plain", "ties", "masked"],
   },
   {
     says: "cross-entropy is a log-probability",

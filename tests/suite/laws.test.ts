@@ -30,14 +30,16 @@ function ofScores(op: AnyOp, example: Example, setting: Setting): LawFunction {
         first = false;
         return x;
       }
-      if (info.kind === "loss" && s.name === "target" && s.stored === "i32") {
+      if (s.name === "target" && s.stored === "i32") {
         return upload(
           { ...s, shape: [rows], data: Array.from({ length: rows }, (_, i) => (i * 5) % n) },
           setting,
         );
       }
       const shape = info.kind === "loss" && s.name !== "target" ? [n] : [rows, n];
-      const entry = (): number => (s.stored === "bool" ? Number(random() < 0.7) : 0.5 + random());
+      // Beside the scores of a map stand bounds: all alike, and wide enough for a single class.
+      const entry = (): number =>
+        s.stored === "bool" ? Number(random() < 0.7) : info.kind === "loss" ? 0.5 + random() : 1;
       return upload(
         { ...s, shape, data: Array.from({ length: shape.reduce((a, b) => a * b) }, entry) },
         setting,

@@ -99,7 +99,7 @@ export function templateOf({ info }: Op, example: Example): Template {
       ? inputs[i]
       : i === 0
         ? "x"
-        : info.kind === "loss" && i === 1
+        : i === 1 && "target" in (info.params ?? {})
           ? "target"
           : undefined) ?? `argument ${i}`;
   const read = (value: unknown, name: string): unknown => {
@@ -235,6 +235,8 @@ export function drawn(op: Op, example: Template, sizes: Sizes, random: () => num
         return shape;
       case "reduction":
         return [2, rows, n].slice(3 - shape.length);
+      case "rowMap":
+        return name === "target" ? [rows] : [rows, n];
       case "loss":
         return name === "x" || (name === "target" && shape.length > 1)
           ? [rows, n]
@@ -247,7 +249,7 @@ export function drawn(op: Op, example: Template, sizes: Sizes, random: () => num
   };
   return mapSlots(example, (s) => {
     if (s.stored === "i32" && info.kind === "structure") return s;
-    if (info.kind === "loss" && s.name === "target" && s.stored === "i32") {
+    if (s.name === "target" && s.stored === "i32") {
       const label = (i: number): number =>
         s.data.includes(-100) && i % 3 === 1 ? -100 : Math.floor(random() * n);
       return { ...s, shape: [rows], data: Array.from({ length: rows }, (_, i) => label(i)) };
@@ -264,7 +266,9 @@ export type Scalars = "numbers" | "shared" | "perRow";
 /** Names of options that the card gives a domain: they may be tensors, and are differentiable. */
 export const scalarsOf = ({ info }: Op): string[] =>
   info.kind === "rowMap" || info.kind === "loss" || info.kind === "reduction"
-    ? Object.keys(info.domain ?? {}).filter((name) => name !== "x" && name !== "target")
+    ? Object.keys(info.domain ?? {}).filter((name) =>
+        ["scalar", "classes"].includes(info.params?.[name]?.is ?? ""),
+      )
     : [];
 
 /** The ways to give the options of an op that differ. */
@@ -294,7 +298,8 @@ export function withScalars(
 }
 
 /** Options that have one value per class. */
-const classWeights = ({ info }: Op): readonly string[] => (info.kind === "loss" ? ["weight", "weights"] : []);
+const classWeights = ({ info }: Op): readonly string[] =>
+  Object.entries(info.params ?? {}).flatMap(([name, { is }]) => (is === "classes" ? [name] : []));
 
 // ---------------------------------------------------------------------------------------------------------------
 // Results
