@@ -3,6 +3,7 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 import * as core from "../core/index.ts";
+import type { Param } from "../core/rowop.ts";
 import { allLosses, crossEntropy } from "../losses/index.ts";
 import * as nn from "../nn/index.ts";
 import * as ops from "../ops/index.ts";
@@ -139,6 +140,13 @@ const badOptions: { readonly [name: string]: readonly unknown[] } = {
   nonsense: [1],
 };
 
+/** Whether a card says that a number is in order: what one op refuses another may take. */
+function admits(param: Param | undefined, value: unknown): boolean {
+  if (param?.is !== "scalar" || typeof value !== "number") return false;
+  const { min = Number.NEGATIVE_INFINITY, above = Number.NEGATIVE_INFINITY, integer } = param;
+  return value >= min && value > above && !integer;
+}
+
 /** Options that an op takes: those of its kind, of its examples and of its domain. */
 function optionsOf(op: AnyOp): string[] {
   const { kind, examples } = op.info;
@@ -272,7 +280,7 @@ function badCalls(op: AnyOp): BadCall[] {
       add("scores of another shape than what goes with them", () => firstSlot([5, 7]), undefined);
   }
   for (const name of optionsOf(op))
-    for (const value of badOptions[name]!)
+    for (const value of badOptions[name]!.filter((value) => !admits(info.params?.[name], value)))
       add(`${name} = ${String(value)}`, () => withOptions(good, { [name]: value }));
   if (info.kind === "reduction")
     add(
@@ -296,7 +304,7 @@ function badCalls(op: AnyOp): BadCall[] {
       `${name} on another device`,
       () =>
         withOptions(good, {
-          [name]: core.ones([name.startsWith("weight") ? slots[0]!.shape.at(-1)! : 1], {
+          [name]: core.ones([info.params?.[name]?.is === "classes" ? slots[0]!.shape.at(-1)! : 1], {
             dtype: "f64",
             device: "js",
           }),

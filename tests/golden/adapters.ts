@@ -61,13 +61,9 @@ const special: { readonly [op: string]: () => Adapter | undefined } = {
   entmax_rowwise: () => usual(find("entmax")!, {}),
   soft_cross_entropy: () => soft("softCrossEntropy", "q"),
   fy_loss_soft: () => soft("entmaxLoss", "q"),
-  weighted_cross_entropy:
-    () =>
-    (inputs, { params: { weights, ...params }, ...call }) =>
-      usual(losses.weightedCrossEntropy as Fn, none)(
-        { ...inputs, weights: call.floats(weights) },
-        { params, ...call },
-      ),
+  weighted_cross_entropy: () => withFloats("weightedCrossEntropy", "weights"),
+  logit_adjusted_ce: () => withFloats("logitAdjustedCe", "priors"),
+  balanced_softmax_ce: () => withFloats("balancedSoftmaxCe", "counts"),
 
   linear: () => (inputs) => {
     const { x, weight, bias } = inputs as { [name: string]: Tensor<Shape, FloatDType> };
@@ -170,12 +166,32 @@ function masked(name: string): Adapter | undefined {
   );
 }
 
+/** A loss against sets of classes. */
+const ofSets =
+  (name: string): Adapter =>
+  ({ x }, { params: { targets, ...params } }) => {
+    const sets = Uint8Array.from((targets as number[][]).flat());
+    const target = tensor(sets, { shape: x!.shape as number[], dtype: "bool", device: x!.device });
+    return find(name)!(x, target, { ...params, ...none });
+  };
+
 /** A loss against a distribution. */
 const soft =
   (name: string, target: string): Adapter =>
   (inputs, { params, ...call }) => {
     const { [target]: q, ...rest } = inputs;
     return usual(find(name)!, none)(rest, { params: { ...params, target: q }, ...call });
+  };
+
+/** A loss of which some options are tensors, where files hold arrays. */
+const withFloats =
+  (name: string, ...options: readonly string[]): Adapter =>
+  (inputs, { params, ...call }) => {
+    const given = Object.entries(params).map(([key, value]) => [
+      key,
+      options.includes(key) && Array.isArray(value) ? call.floats(value) : value,
+    ]);
+    return usual(find(name)!, none)(inputs, { params: Object.fromEntries(given), ...call });
   };
 
 type Optimizer = { step(gradients: readonly Tensor[]): void };
