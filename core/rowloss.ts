@@ -50,8 +50,11 @@ export interface LossOptions extends AxisOption {
   readonly reduction?: Reduction;
 }
 
-/** Class indices (with rows to ignore), one distribution per row, or one set of classes per row (true where a class is in it). */
-type Against = "labels" | "distribution" | "sets";
+/**
+ * Class indices (with rows to ignore), one distribution (or other row) per row, one set of classes per row (true where a class
+ * is in it), or nothing.
+ */
+type Against = "labels" | "distribution" | "sets" | "nothing";
 
 /** What a loss compares scores with: a class index per row, or a distribution over the classes. */
 export type Target<D extends FloatDType> = Labels | Tensor<Shape, D>;
@@ -73,13 +76,26 @@ export type Loss<O extends object = object, T extends Against | "either" = "labe
 ) => Tensor<Shape, D>) &
   Op;
 
+/** A loss of scores alone: a penalty, or a measure of how spread a row is. */
+export type Penalty<O extends object = object> = (<S extends Shape, D extends FloatDType>(
+  x: Checked<Tensor<S, D>, HasRows<S>>,
+  ...rest: OptionsArgument<O & LossOptions>
+) => Tensor<Shape, D>) &
+  Op;
+
 interface RowLossOptions<A extends Against, P extends Params> extends Card {
   readonly against: A;
   readonly params?: P;
   /** The loss of a row; with the weight that the row has in a mean (1 by default), and perhaps a shorter gradient by hand. */
   readonly program: (
     inputs: Inputs<P> & {
-      readonly target: A extends "labels" ? Scalar : A extends "sets" ? RowMask : Row;
+      readonly target: A extends "labels"
+        ? Scalar
+        : A extends "sets"
+          ? RowMask
+          : A extends "distribution"
+            ? Row
+            : undefined;
     },
   ) =>
     | Scalar
@@ -126,17 +142,22 @@ function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean
  * and against labels `ignoreIndex`.
  */
 export function rowLoss<
-  const A extends "labels" | "distribution",
+  const A extends Against,
   const P extends Params = object & Params,
   F extends (...args: never[]) => unknown = Loss,
 >(name: string, options: RowLossOptions<A, P>): F & Op {
   const labels = options.against === "labels";
+  const target: Params = labels
+    ? { target: { is: "label" } }
+    : options.against === "distribution"
+      ? { target: { is: "row", exact: true } }
+      : options.against === "sets"
+        ? { target: { is: "row", stored: "bool", exact: true } }
+        : {};
   const op = new RowOp(name, {
     gives: "scalar",
     params: {
-      target: labels
-        ? { is: "label" }
-        : { is: "row", stored: options.against === "sets" ? "bool" : "float", exact: true },
+      ...target,
       ...options.params,
       ...(labels ? { ignoreIndex: { is: "scalar", default: IGNORED, integer: true } } : {}),
     },
@@ -157,7 +178,7 @@ export function rowLoss<
       };
     },
   });
-  const positional = ["target"];
+  const positional = Object.keys(target);
   const known = [
     "axis",
     "reduction",

@@ -1,8 +1,11 @@
 // Every loss, in reading order.
 
 import type { Op } from "../core/op.ts";
+import { biTemperedLogistic } from "./bi-tempered.ts";
 import { crossEntropy, labelSmoothingCe, softCrossEntropy, weightedCrossEntropy } from "./cross-entropy.ts";
 import { entmax15Loss, entmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
+import { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
+import { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
 import { logSphericalCe, taylorCe } from "./polynomial.ts";
 import {
   balancedSoftmaxCe,
@@ -13,13 +16,17 @@ import {
   symmetricCe,
   temperatureScaledNll,
 } from "./relatives.ts";
+import { zLossSpherical } from "./spherical.ts";
 import { asSoftmaxLoss, evSoftmaxNll, rankmaxLoss, sparseSoftmaxLoss } from "./truncated.ts";
 
 export type { Loss, LossOptions, Reduction, Target } from "../core/rowloss.ts";
 export { rowLoss } from "../core/rowloss.ts";
 export type { Labels } from "../core/rowop.ts";
+export { biTemperedLogistic } from "./bi-tempered.ts";
 export * from "./cross-entropy.ts";
 export * from "./fenchel-young.ts";
+export { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
+export { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
 export * from "./polynomial.ts";
 export {
   balancedSoftmaxCe,
@@ -30,7 +37,8 @@ export {
   symmetricCe,
   temperatureScaledNll,
 } from "./relatives.ts";
-export * from "./truncated.ts";
+export { zLossSpherical } from "./spherical.ts";
+export { asSoftmaxLoss, evSoftmaxNll, rankmaxLoss, sparseSoftmaxLoss } from "./truncated.ts";
 
 /** All losses: what tests, docs and pages read. */
 export const allLosses: readonly Op[] = [
@@ -50,8 +58,14 @@ export const allLosses: readonly Op[] = [
   entmaxLoss,
   taylorCe,
   logSphericalCe,
+  zLossSpherical,
+  smSoftmaxLoss,
+  smTaylorLoss,
+  biTemperedLogistic,
   sparseSoftmaxLoss,
   asSoftmaxLoss,
   rankmaxLoss,
   evSoftmaxNll,
+  multilabelCe,
+  asSoftmaxMultilabelLoss,
 ];

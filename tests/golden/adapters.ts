@@ -61,6 +61,8 @@ const special: { readonly [op: string]: () => Adapter | undefined } = {
   entmax_rowwise: () => usual(find("entmax")!, {}),
   soft_cross_entropy: () => soft("softCrossEntropy", "q"),
   fy_loss_soft: () => soft("entmaxLoss", "q"),
+  multilabel_ce: () => ofSets("multilabelCe"),
+  as_softmax_multilabel_loss: () => ofSets("asSoftmaxMultilabelLoss"),
   weighted_cross_entropy: () => withFloats("weightedCrossEntropy", "weights"),
   logit_adjusted_ce: () => withFloats("logitAdjustedCe", "priors"),
   balanced_softmax_ce: () => withFloats("balancedSoftmaxCe", "counts"),
