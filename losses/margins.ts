@@ -23,7 +23,8 @@ export const smSoftmaxLoss: Loss<Margin> = /* @__PURE__ */ rowLoss("smSoftmaxLos
   against: "labels",
   params: { m: { is: "scalar", min: 0 } },
   program: ({ x, target, m }) => {
-    const y = sub(x, oneHot(target, m)) as Row;
+    // Centred before the margin, which large scores would swallow, and after it.
+    const y = sub(centred(x), oneHot(target, m)) as Row;
     const { lse } = logSumExpCentred(centred(y));
     return add(lse, sub(stop(max(y)), pick(y, target))) as Scalar;
   },

