@@ -5,7 +5,7 @@ import type { Backend } from "./backends/backend.ts";
 import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DeviceError, DTypeError, showValue } from "./errors.ts";
 import type { Formula } from "./formula.ts";
-import { Expr } from "./row/expr.ts";
+import { Expr, type Row, type Scalar } from "./row/expr.ts";
 import type { Params } from "./rowop.ts";
 import { contiguous, isContiguous, Tensor } from "./tensor.ts";
 
@@ -41,6 +41,13 @@ export interface OpInfo {
   readonly domain?: { readonly [argument: string]: Domain };
   /** The arguments of a row op besides its scores: defaults, bounds, and what may be left out. */
   readonly params?: Params;
+  /** Arguments that count as constants: they have no gradient. */
+  readonly constants?: readonly string[];
+  /** Of a map that maximises ⟨x, p⟩ + H(p): the formulas of p and of H, of which `fenchelYoung` makes its loss. */
+  readonly maximises?: {
+    readonly program: (inputs: never) => Row;
+    readonly entropy: (p: Row, inputs: never) => Scalar;
+  };
   /** False where the derivative is zero wherever it exists. */
   readonly smooth?: boolean;
   /** The op whose derivatives it has in place of its own: a straight-through estimator. */

@@ -20,6 +20,7 @@ import {
   and,
   constant,
   type Expr,
+  equal,
   greater,
   greaterEqual,
   type Kind,
@@ -64,6 +65,7 @@ export type Param =
       readonly above?: number;
       readonly below?: number | "n";
       readonly integer?: boolean;
+      readonly nonzero?: boolean;
     }
   /** A tensor of the shape of the scores, or unless `exact` one that broadcasts to it: a mask, a target distribution. */
   | {
@@ -355,7 +357,7 @@ function inputOf(name: string, param: Exclude<Param, { is: "static" }>): Expr {
 type ScalarParam = Extract<Param, { is: "scalar" }>;
 
 /** A scalar that a device computed is NaN outside its domain. */
-function guarded(e: Scalar, { min, max, above, below }: ScalarParam): Scalar {
+function guarded(e: Scalar, { min, max, above, below, nonzero }: ScalarParam): Scalar {
   const bounds: ScalarMask[] = [];
   if (min !== undefined) bounds.push(greaterEqual(e, min));
   if (above !== undefined) bounds.push(greater(e, above));
@@ -374,13 +376,14 @@ function checkNumber(
   place: string,
   key: string,
   v: number,
-  { min, max, above, below, integer }: ScalarParam,
+  { min, max, above, below, integer, nonzero }: ScalarParam,
   n: number,
 ): void {
   const refuse = (wayOut: string): never => {
     throw new DomainError(place, `${key} is ${v}`, wayOut);
   };
   if (Number.isNaN(v)) refuse("give a number");
+  if (nonzero && v === 0) refuse(`${key} must not be 0`);
   if (integer && !Number.isInteger(v)) refuse("give an integer");
   if (min !== undefined && !(v >= min)) refuse(`${key} must be at least ${min}`);
   if (above !== undefined && !(v > above)) refuse(`${key} must be greater than ${above}`);
@@ -404,7 +407,9 @@ export interface Card {
   readonly laws?: readonly string[];
   readonly examples: readonly Example[];
   readonly domain?: { readonly [argument: string]: Domain };
+  readonly constants?: readonly string[];
   readonly smooth?: boolean;
+  readonly derivativesOf?: Op;
 }
 
 export const cardOf = (
@@ -420,8 +425,10 @@ export const cardOf = (
   laws: o.laws ?? [],
   examples: o.examples,
   ...(o.domain ? { domain: o.domain } : {}),
+  ...(o.constants ? { constants: o.constants } : {}),
   params: Object.fromEntries(op.params),
   ...(o.smooth === undefined ? {} : { smooth: o.smooth }),
+  ...(o.derivativesOf === undefined ? {} : { derivativesOf: o.derivativesOf }),
   formula: () =>
     op.formula(
       op.params.reduce(
@@ -502,6 +509,8 @@ interface RowMapOptions<P extends Params> extends Card {
   readonly positional?: readonly string[];
   /** The formula: the row of results, or that row with a shorter gradient by hand. */
   readonly program: (inputs: Inputs<P>) => Row | { readonly result: Row; readonly vjp: HandWrittenGradient };
+  /** H of a map that maximises ⟨x, p⟩ + H(p) over distributions, concave and 0 at one-hot ones: `fenchelYoung` makes its loss of it. */
+  readonly entropy?: (p: Row, inputs: Inputs<P>) => Scalar;
 }
 
 /**

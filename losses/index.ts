@@ -3,7 +3,17 @@
 import type { Op } from "../core/op.ts";
 import { biTemperedLogistic } from "./bi-tempered.ts";
 import { crossEntropy, labelSmoothingCe, softCrossEntropy, weightedCrossEntropy } from "./cross-entropy.ts";
+import {
+  confidencePenalty,
+  entropy,
+  giniImpurity,
+  kdComposite,
+  kdKl,
+  klDivergenceLogits,
+  policyGradientEntropy,
+} from "./divergences.ts";
 import { entmax15Loss, entmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
+import { adaptiveFocal, focal } from "./focal.ts";
 import { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
 import { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
 import { logSphericalCe, taylorCe } from "./polynomial.ts";
@@ -19,12 +29,22 @@ import {
 import { zLossSpherical } from "./spherical.ts";
 import { asSoftmaxLoss, evSoftmaxNll, rankmaxLoss, sparseSoftmaxLoss } from "./truncated.ts";
 
-export type { Loss, LossOptions, Reduction, Target } from "../core/rowloss.ts";
+export type { Loss, LossOptions, Penalty, Reduction, Target } from "../core/rowloss.ts";
 export { rowLoss } from "../core/rowloss.ts";
 export type { Labels } from "../core/rowop.ts";
 export { biTemperedLogistic } from "./bi-tempered.ts";
 export * from "./cross-entropy.ts";
+export {
+  confidencePenalty,
+  entropy,
+  giniImpurity,
+  kdComposite,
+  kdKl,
+  klDivergenceLogits,
+  policyGradientEntropy,
+} from "./divergences.ts";
 export * from "./fenchel-young.ts";
+export { adaptiveFocal, focal } from "./focal.ts";
 export { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
 export { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
 export * from "./polynomial.ts";
@@ -53,6 +73,15 @@ export const allLosses: readonly Op[] = [
   generalizedCe,
   symmetricCe,
   mseOnehot,
+  confidencePenalty,
+  focal,
+  adaptiveFocal,
+  entropy,
+  giniImpurity,
+  klDivergenceLogits,
+  kdKl,
+  kdComposite,
+  policyGradientEntropy,
   sparsemaxLoss,
   entmax15Loss,
   entmaxLoss,

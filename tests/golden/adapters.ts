@@ -56,6 +56,7 @@ const usual =
 /** The same with another name, or with what is an input there as the second argument. */
 const special: { readonly [op: string]: () => Adapter | undefined } = {
   logsumexp: () => (inputs, call) => usual(find("logsumexp")!, { keepDims: true })(inputs, call),
+  mellowmax: () => (inputs, call) => usual(find("mellowmax")!, { keepDims: true })(inputs, call),
   masked_softmax: () => masked("maskedSoftmax"),
   masked_log_softmax: () => masked("maskedLogSoftmax"),
   entmax_rowwise: () => usual(find("entmax")!, {}),
@@ -65,6 +66,11 @@ const special: { readonly [op: string]: () => Adapter | undefined } = {
   as_softmax_multilabel_loss: () => ofSets("asSoftmaxMultilabelLoss"),
   weighted_cross_entropy: () => withFloats("weightedCrossEntropy", "weights"),
   logit_adjusted_ce: () => withFloats("logitAdjustedCe", "priors"),
+  focal: () => withFloats("focal", "alpha"),
+  policy_gradient_entropy: () => withFloats("policyGradientEntropy", "advantage"),
+  kl_divergence_logits: () => soft("klDivergenceLogits", "y"),
+  kd_kl: () => distillation("kdKl"),
+  kd_composite: () => distillation("kdComposite"),
   balanced_softmax_ce: () => withFloats("balancedSoftmaxCe", "counts"),
 
   linear: () => (inputs) => {
@@ -184,6 +190,18 @@ const soft =
     const { [target]: q, ...rest } = inputs;
     return usual(find(name)!, none)(rest, { params: { ...params, target: q }, ...call });
   };
+
+/** A loss of a student: the teacher stands in the second place, unless labels do. */
+const distillation =
+  (name: string): Adapter =>
+  ({ student, teacher }, { params, ...call }) =>
+    usual(find(name)!, none)(
+      { x: student! },
+      {
+        params: { ...params, [params.target === undefined ? "target" : "teacher"]: teacher },
+        ...call,
+      },
+    );
 
 /** A loss of which some options are tensors, where files hold arrays. */
 const withFloats =

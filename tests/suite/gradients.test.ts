@@ -16,6 +16,7 @@ import {
   generator,
   mapSlots,
   type Setting,
+  type Slot,
   slotsOf,
   type Template,
   templateOf,
@@ -38,17 +39,18 @@ function points(op: AnyOp): Template[] {
   );
 }
 
-/** The op as a function of its float arguments, the others fixed. */
+/** The op as a function of its float arguments, the others and its constants fixed. */
 function ofFloats(
   op: AnyOp,
   template: Template,
   setting: Setting,
 ): [f: (...floats: Tensor[]) => Tensor[], floats: Tensor[]] {
-  const floats = slotsOf(template).filter((s) => s.stored === "float");
+  const differentiable = (s: Slot): boolean => s.stored === "float" && !op.info.constants?.includes(s.name);
+  const floats = slotsOf(template).filter(differentiable);
   const f = (...given: Tensor[]): Tensor[] => {
     let next = 0;
     return tensorsIn(
-      op(...mapSlots(template, (s) => (s.stored === "float" ? given[next++] : upload(s, setting)))),
+      op(...mapSlots(template, (s) => (differentiable(s) ? given[next++] : upload(s, setting)))),
     );
   };
   return [f, floats.map((s) => upload(s, setting))];
