@@ -26,6 +26,7 @@ import {
   type Kind,
   less,
   lessEqual,
+  not,
   n as numberOfClasses,
   type Row,
   type RowMask,
@@ -363,6 +364,7 @@ function guarded(e: Scalar, { min, max, above, below, nonzero }: ScalarParam): S
   if (above !== undefined) bounds.push(greater(e, above));
   if (max !== undefined) bounds.push(lessEqual(e, max === "n" ? numberOfClasses : max));
   if (below !== undefined) bounds.push(less(e, below === "n" ? numberOfClasses : below));
+  if (nonzero) bounds.push(not(equal(e, 0)));
   return bounds.length === 0
     ? e
     : select(
@@ -550,7 +552,15 @@ export function rowMap<
     const moved = axisLast(op, x, axis, given);
     return transpose(op.call(moved.x, moved.given)[0]!, moved.back);
   };
-  return describe(fn as unknown as F, cardOf(name, "rowMap", options, op));
+  const { entropy } = options;
+  const program = (inputs: Inputs<P>): Row => {
+    const made = options.program(inputs);
+    return "result" in made ? made.result : made;
+  };
+  return describe(fn as unknown as F, {
+    ...cardOf(name, "rowMap", options, op),
+    ...(entropy ? { maximises: { program, entropy } } : {}),
+  });
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -5,21 +5,11 @@ import type { FloatDType } from "../../core/dtype.ts";
 import { ArgumentError, ShapeError, showShape } from "../../core/errors.ts";
 import { checkFloat, checkOptions, describeAs, type Op } from "../../core/op.ts";
 import { gumbel, type Key } from "../../core/random.ts";
-import {
-  add,
-  argmax,
-  differentiateAs,
-  equal,
-  index,
-  max,
-  type Row,
-  select,
-  sub,
-} from "../../core/row/expr.ts";
+import { add, differentiateAs, type Row } from "../../core/row/expr.ts";
 import { type AxisOption, type RowMap, rowMap, type ScalarLike, scores } from "../../core/rowop.ts";
 import { type Checked, type HasRows, type Shape, sameShape } from "../../core/shape.ts";
 import { checkTensor, type Tensor } from "../../core/tensor.ts";
-import { centred, temperedSoftmaxOf } from "./softmax.ts";
+import { centred, hardmaxOf, temperedSoftmaxOf } from "./softmax.ts";
 
 /** Where the noise comes from: one of these. */
 interface Noise {
@@ -71,12 +61,6 @@ function drawing<O extends object>(op: Op, own: readonly string[], derivativesOf
 
 /** Scores with noise, shifted first: the noise keeps its digits beside large scores. */
 const noisy = (x: Row, noise: Row): Row => add(centred(x), noise);
-
-/** 1 at the first largest entry, 0 elsewhere; NaN where there is none to speak of. */
-function hardmaxOf(y: Row): Row {
-  const m = max(y);
-  return add(select(equal(index, argmax(y)), 1, 0), sub(m, m)) as Row;
-}
 
 const temperature = /* @__PURE__ */ Object.freeze({ is: "scalar", default: 1, min: 0 } as const);
 const temperatureDomain = /* @__PURE__ */ Object.freeze({ min: 0.5, max: 2 });

@@ -11,11 +11,15 @@ import {
   differentiateAs,
   div,
   equal,
+  greater,
   greaterEqual,
   index,
   less,
   max,
+  min,
   mul,
+  n,
+  neg,
   not,
   type Row,
   type RowMask,
@@ -28,7 +32,7 @@ import {
 import { type RowMap, rowMap, rowReduction, type ScalarLike } from "../../core/rowop.ts";
 import type { Checked, HasRows, Reduce, Result, Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import { exp, log, log1p } from "../../core/words.ts";
+import { exp, expm1, log, log1p, xlogx } from "../../core/words.ts";
 
 /** Scores shifted by their maximum: exp cannot overflow and the shift cancels. */
 export function centred(x: Row): Row {
@@ -80,6 +84,7 @@ export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("softmax", {
     const p = div(e, sum(e));
     return { result: p, vjp: ([g]) => ({ x: mul(p, sub(g!, sum(mul(g!, p)))) }) };
   },
+  entropy: (p, { temperature }) => neg(mul(temperature, sum(xlogx(p)))) as Scalar,
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
   laws: [
     "sumsToOne",
@@ -120,14 +125,21 @@ export const logSoftmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("logSoftmax",
   examples: [{ args: [[0, Math.LN2]], gives: [-1.0986122886681098, -0.40546510810816444] }],
 });
 
-type LogSumExp = (<
+/** 1 at the first largest entry, 0 elsewhere; NaN for the rows that have no maximum to speak of. */
+export function hardmaxOf(x: Row): Row {
+  const m = max(x);
+  return add(select(equal(index, argmax(x)), 1, 0), sub(m, m)) as Row;
+}
+
+/** Folds of rows of scores, along the last axis or `axis`. `O` are their options. */
+type RowFold<O> = (<
   S extends Shape,
   D extends FloatDType,
   const A extends number | readonly number[] = -1,
   K extends boolean = false,
 >(
   x: Checked<Tensor<S, D>, Reduce<S, A, K>>,
-  options?: Tempered & { readonly axis?: A; readonly keepDims?: K },
+  options?: O & { readonly axis?: A; readonly keepDims?: K },
 ) => Tensor<Result<Reduce<S, A, K>>, D>) &
   Op;
 
@@ -136,7 +148,7 @@ type LogSumExp = (<
  * A row that is −∞ throughout gives −∞, one that holds +∞ gives +∞.
  * @example logsumexp(tensor([0, 0])) // 0.6931
  */
-export const logsumexp: LogSumExp = /* @__PURE__ */ rowReduction("logsumexp", {
+export const logsumexp: RowFold<Tempered> = /* @__PURE__ */ rowReduction("logsumexp", {
   doc: "A smooth maximum: the logarithm of the sum of exponentials.",
   source: "Boltzmann 1868",
   params: { temperature: { is: "scalar", default: 1, above: 0 } },
@@ -150,6 +162,39 @@ export const logsumexp: LogSumExp = /* @__PURE__ */ rowReduction("logsumexp", {
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
   laws: [],
   examples: [{ args: [[0, Math.LN2]], gives: 1.0986122886681098 }],
+});
+
+interface Omega {
+  /** The sharpness ω ≠ 0, a number or a tensor (one value, or one per row); 1 by default. Negative: a soft minimum. */
+  readonly omega?: ScalarLike;
+}
+
+/**
+ * log(mean eᵂˣ)/ω along the last axis (or `axis`): a soft maximum that stays between the mean (ω → 0) and the maximum (ω → ∞),
+ * and brings no two rows farther apart than their farthest entries.
+ * @example mellowmax(tensor([0, 1]), { omega: 5 }) // 0.8627
+ */
+export const mellowmax: RowFold<Omega> = /* @__PURE__ */ rowReduction("mellowmax", {
+  doc: "A soft maximum between the mean and the maximum that is a non-expansion.",
+  source: "Asadi & Littman 2017, section 5",
+  params: { omega: { is: "scalar", default: 1, nonzero: true } },
+  over: "last",
+  program: ({ x, omega }) => {
+    const m = stop(select(greater(omega, 0), max(x), min(x))) as Scalar;
+    const z = mul(omega, sub(x, m)) as Row;
+    const { total, lse } = logSumExpCentred(z);
+    // Of scores that hardly differ, the logarithm of the mean keeps its digits only as log1p.
+    const near = log1p(div(sum(expm1(z)), n));
+    const mean = select(greater(min(z), -0.5), near, sub(lse, log(n)));
+    const y = add(m, div(differentiateAs(mean, sub(log(total), log(n))), omega));
+    return select(equal(mul(m, 0), 0), y, m) as Scalar;
+  },
+  domain: { x: { min: -3, max: 3 }, omega: { min: 0.5, max: 3 } },
+  laws: [],
+  examples: [
+    { args: [[0, Math.LN2]], gives: 0.4054651081081644 },
+    { args: [[0, Math.LN2], { omega: -1 }], gives: 0.2876820724517809 },
+  ],
 });
 
 type MaskedMap = (<S extends Shape, D extends FloatDType>(
@@ -193,14 +238,46 @@ export const maskedSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedSoftmax", 
   ],
 });
 
+/**
+ * Log-probabilities of softmax over the entries where the mask holds; the others are −∞, with zero gradient, whatever their
+ * scores are. A row without any valid entry is −∞ throughout.
+ * @example maskedLogSoftmax(tensor([1, 2, 3]), tensor([true, true, false])) // [-1.3133, -0.3133, -Infinity]
+ */
+export const maskedLogSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedLogSoftmax", {
+  doc: "The logarithms of softmax's probabilities over the entries that a mask leaves.",
+  source: "Vaswani et al. 2017, section 3.2.3",
+  params: { mask: { is: "row", stored: "bool" } },
+  positional: ["mask"],
+  program: ({ x, mask }) => {
+    const z = validCentred(x, mask);
+    const { e, total, lse } = logSumExpCentred(z, mask);
+    return {
+      result: select(mask, sub(z, lse), Number.NEGATIVE_INFINITY) as Row,
+      vjp: ([g]) => {
+        // What comes back to −∞ is ignored.
+        const finite = and(mask, greater(z, Number.NEGATIVE_INFINITY));
+        return { x: select(finite, sub(g!, mul(div(e, total), sum(select(finite, g!, 0)))), 0) };
+      },
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["shiftInvariant"],
+  examples: [
+    {
+      args: [[0, Math.LN2, 800], { bool: [true, true, false] }],
+      gives: [-1.0986122886681098, -0.40546510810816444, Number.NEGATIVE_INFINITY],
+    },
+    {
+      args: [[1, 2], { bool: [false, false] }],
+      gives: [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY],
+    },
+  ],
+});
+
 /** The limit of softmax at temperature 0 with ties broken: 1 at the first maximum, 0 elsewhere. Its gradient is zero. @example hardmax(tensor([1, 3, 3])) // [0, 1, 0] */
 export const hardmax: RowMap = /* @__PURE__ */ rowMap("hardmax", {
   doc: "One at the first largest score, zero elsewhere.",
-  program: ({ x }) => {
-    const m = max(x);
-    // max − max is 0, or NaN for the rows that have no maximum to speak of.
-    return add(select(equal(index, argmax(x)), 1, 0), sub(m, m)) as Row;
-  },
+  program: ({ x }) => hardmaxOf(x),
   domain: { x: { min: -3, max: 3 } },
   smooth: false,
   laws: [
@@ -213,5 +290,20 @@ export const hardmax: RowMap = /* @__PURE__ */ rowMap("hardmax", {
     "masked",
     "oneClassIsOne",
   ],
+  examples: [{ args: [[1, 3, 3]], gives: [0, 1, 0] }],
+});
+
+/**
+ * A one-hot choice that gradients pass: forward `hardmax`, backward `softmax` at the temperature τ.
+ * @example straightThroughArgmax(tensor([1, 3, 3])) // [0, 1, 0]
+ */
+export const straightThroughArgmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("straightThroughArgmax", {
+  doc: "One at the first largest score, zero elsewhere, with the gradient of softmax.",
+  source: "Bengio, Léonard & Courville 2013, section 3",
+  params: { temperature: { is: "scalar", default: 1, min: 0 } },
+  program: ({ x, temperature }) => differentiateAs(hardmaxOf(x), temperedSoftmaxOf(x, temperature)) as Row,
+  domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
+  derivativesOf: softmax,
+  laws: ["sumsToOne", "nonNegative", "shiftInvariant", "monotone", "nanRow", "masked", "oneClassIsOne"],
   examples: [{ args: [[1, 3, 3]], gives: [0, 1, 0] }],
 });
