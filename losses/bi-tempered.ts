@@ -1,5 +1,6 @@
 // The bi-tempered logistic loss: a bounded divergence (t₁ < 1) of a heavy-tailed softmax (t₂ > 1), for noisy labels.
 
+import { adjoints } from "../core/row/differentiate.ts";
 import {
   add,
   constant,
@@ -22,7 +23,7 @@ import {
 } from "../core/row/expr.ts";
 import { type IgnoreOption, type Loss, rowLoss } from "../core/rowloss.ts";
 import type { ScalarLike } from "../core/rowop.ts";
-import { exp, expm1Ratio, log } from "../core/words.ts";
+import { exp, expm1Ratio, log, log1pRatio } from "../core/words.ts";
 import { entmaxOf } from "../ops/maps/entmax.ts";
 
 interface Temperatures extends IgnoreOption {
@@ -49,7 +50,7 @@ export const biTemperedLogistic: Loss<Temperatures> = /* @__PURE__ */ rowLoss("b
     labelSmoothing: { is: "scalar", default: 0, min: 0, below: 1 },
   },
   program: ({ x, target, t1, t2, labelSmoothing }) => {
-    const { logP, p } = entmaxOf(x, sub(2, t2) as Scalar);
+    const { logP, p, u, v } = entmaxOf(x, sub(2, t2) as Scalar, true);
     const tilt = sub(1, t1);
     const order = sub(2, t1);
     /** (v^(1−t₁) − 1)/(1 − t₁), from log v. */
@@ -72,13 +73,25 @@ export const biTemperedLogistic: Loss<Temperatures> = /* @__PURE__ */ rowLoss("b
     const rest = plain ? constant(0) : (select(greater(off, 0), part(off, others, ofOthers), 0) as Scalar);
     const loss = add(sum(power(logP)), add(part(on, 1, ofRight), rest));
     const y = select(equal(index, target), on, off);
+    const h = mul(sub(p, y), exp(mulZero(sub(t2, t1), logP))) as Row;
+    const s = exp(mul(t2, logP)) as Row;
+    const mean = div(sum(h), sum(s));
+    // t₁ and the target leave the probabilities as they are; t₂ moves them as α = 2 − t₂ does those of entmax.
+    const [ofT1, ofSmoothing] = adjoints([loss], [constant(1)], [t1, labelSmoothing], [logP]) as [
+      Value,
+      Value,
+    ];
+    const moved = mulZero(p, mul(u, mul(u, log1pRatio(v, 1)))) as Row;
+    const pulled = mulZero(sub(p, y), mul(exp(mulZero(tilt, logP)), mul(u, mul(u, log1pRatio(v, 1))))) as Row;
+    const ofT2 = sub(sum(pulled), mul(mean, sum(moved)));
     return {
       loss: loss as Scalar,
-      vjp: ([g]) => {
-        const h = mul(sub(p, y), exp(mulZero(sub(t2, t1), logP))) as Row;
-        const s = exp(mul(t2, logP)) as Row;
-        return { x: mul(g!, sub(h, mul(s, div(sum(h), sum(s))))) };
-      },
+      vjp: ([g]) => ({
+        x: mul(g!, sub(h, mul(s, mean))),
+        t1: mul(g!, ofT1),
+        t2: mul(g!, ofT2),
+        labelSmoothing: mul(g!, ofSmoothing),
+      }),
     };
   },
   domain: {

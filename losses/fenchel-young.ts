@@ -2,7 +2,8 @@
 // Convex, never negative, zero exactly where p = q; with a margin where p has exact zeros.
 
 import type { FloatDType } from "../core/dtype.ts";
-import { describe } from "../core/op.ts";
+import { ArgumentError, showValue } from "../core/errors.ts";
+import { checkOptions, describe, describeAs } from "../core/op.ts";
 import { adjoints } from "../core/row/differentiate.ts";
 import {
   add,
@@ -18,16 +19,20 @@ import {
   type RowMask,
   type Scalar,
   select,
+  stop,
   sub,
   sum,
   type Value,
 } from "../core/row/expr.ts";
 import { type IgnoreOption, type Loss, type LossOptions, rowLoss, type Target } from "../core/rowloss.ts";
-import type { Params, ScalarLike } from "../core/rowop.ts";
+import type { Labels, Params, RowMap, ScalarLike } from "../core/rowop.ts";
 import type { Shape } from "../core/shape.ts";
+import { stopGradient } from "../core/tape.ts";
 import { Tensor } from "../core/tensor.ts";
 import { expm1Ratio, log, posPow } from "../core/words.ts";
 import { entmax15Of, entmaxOf, sparsemaxOf } from "../ops/maps/entmax.ts";
+import { normmax } from "../ops/maps/projections.ts";
+import { centred, softmax } from "../ops/maps/softmax.ts";
 
 /** What a loss needs to know of its map. */
 interface Regularised {
@@ -36,32 +41,30 @@ interface Regularised {
   readonly p: Row;
   /** H of a target distribution, or (without one) H(p), which may be stated shorter. */
   readonly entropy: (q?: Row) => Scalar;
-  /** ∂H/∂α of the same with the distribution held fixed, for maps that have an α: by the envelope theorem that is all. */
-  readonly slope?: (q?: Row) => Scalar;
+  /** ∂H/∂θ of the same for the scalars θ of the map, with the distribution held fixed: by the envelope theorem that is all. */
+  readonly slopes?: (q?: Row) => { readonly [option: string]: Value };
 }
 
 type Build = (x: Row, options: { readonly [name: string]: Scalar }) => Regularised;
 
+interface LossCard extends Pick<Loss["info"], "doc" | "source" | "domain" | "examples"> {
+  readonly params?: Params;
+}
+
 /** The loss of a map against labels and against distributions. */
-function lossOf<O extends object>(
-  name: string,
-  build: Build,
-  options: {
-    readonly doc: string;
-    readonly source: string;
-    readonly params?: Params;
-    readonly laws?: readonly string[];
-    readonly examples: Loss["info"]["examples"];
-    readonly domain?: Loss["info"]["domain"];
-  },
-): Loss<O, "either"> {
-  const { params = {}, ...card } = options;
-  const slopes = (r: Regularised, g: Value, q?: Row): { alpha?: Value } =>
-    r.slope ? { alpha: mul(g, q ? sub(r.slope(), r.slope(q)) : r.slope()) } : {};
-  const domain = { x: { min: -1, max: 1 }, ...card.domain };
+function lossOf<O extends object>(name: string, build: Build, options: LossCard): Loss<O, "either"> {
+  const { params = {}, ...given } = options;
+  const slopes = (r: Regularised, g: Value, q?: Row): { [option: string]: Value } => {
+    const ofP = r.slopes?.() ?? {};
+    const ofQ = q && r.slopes?.(q);
+    return Object.fromEntries(
+      Object.entries(ofP).map(([key, slope]) => [key, mul(g, ofQ ? sub(slope, ofQ[key]!) : slope)]),
+    );
+  };
+  const domain = { x: { min: -1, max: 1 }, ...given.domain };
+  const card = { ...given, laws: ["shiftInvariant", "nonNegative", "nanRow"] };
   const labels: Loss<O> = rowLoss(name, {
     ...card,
-    laws: ["shiftInvariant", "nonNegative", "nanRow"],
     domain,
     against: "labels",
     params,
@@ -75,6 +78,7 @@ function lossOf<O extends object>(
   });
   const soft: Loss<O, "distribution"> = rowLoss(name, {
     ...card,
+    laws: [],
     domain: { ...domain, target: { min: 0.1, max: 1 } },
     against: "distribution",
     params,
@@ -95,6 +99,66 @@ function lossOf<O extends object>(
     return either(x as Tensor<Shape, D>, target as Tensor<Shape, "i32">, given as LossOptions);
   };
   return describe(loss as unknown as Loss<O, "either">, labels.info);
+}
+
+/** The loss of a map from what its card declares. */
+function declared<O extends object>(
+  name: string,
+  map: RowMap<O>,
+  card?: LossCard,
+): Loss<O & IgnoreOption, "either"> {
+  const { info } = map;
+  const { maximises, params = {} } = info;
+  if (!maximises) {
+    throw new ArgumentError(
+      name,
+      `${info.name} declares no entropy that it maximises`,
+      "give a map that does, such as softmax, sparsemax, entmax or normmax",
+    );
+  }
+  const { program, entropy } = maximises as {
+    program: (inputs: object) => Row;
+    entropy: (p: Row, inputs: object) => Scalar;
+  };
+  const scalars = Object.keys(params).filter((key) => params[key]!.is === "scalar");
+  const build: Build = (x, options) => {
+    const inputs = { x, ...options };
+    const p = program(inputs);
+    const entropyOf = (q = p): Scalar => entropy(q, inputs);
+    const wanted = scalars.map((key) => options[key]!);
+    return {
+      z: centred(x),
+      p,
+      entropy: entropyOf,
+      slopes: (q = p) => {
+        const found = adjoints([entropyOf(q)], [constant(1)], wanted, [q]);
+        return Object.fromEntries(scalars.map((key, k) => [key, found[k]!]));
+      },
+    };
+  };
+  return lossOf(name, build, {
+    doc: `The Fenchel–Young loss of ${info.name}, whose gradient is ${info.name} less the target.`,
+    source: "Blondel, Martins & Niculae 2020, definition 2",
+    examples: [{ args: [[[0]], [0]], gives: 0 }],
+    ...(info.domain ? { domain: info.domain } : {}),
+    ...card,
+    params,
+  });
+}
+
+/**
+ * The loss that belongs to a map: ⟨p − q, x⟩ + H(p) − H(q) for p = map(x), where the map maximises ⟨x, p⟩ + H(p). Convex, never
+ * negative, 0 exactly where p = q, with gradient p − q. It takes the options of the map, which are differentiable too, and class
+ * indices or distributions. Declare it once, outside of loops: each call makes kernels of its own.
+ *
+ * Takes any map that declares its entropy: softmax (cross-entropy comes out), sparsemax, entmax, normmax, and those of `rowMap`.
+ * Throws ArgumentError for others.
+ * @example
+ * const loss = fenchelYoung(sparsemax);
+ * loss(tensor([[0.2, 0.1, 0]]), [0]); // 0.2433
+ */
+export function fenchelYoung<O extends object = object>(map: RowMap<O>): Loss<O & IgnoreOption, "either"> {
+  return declared(`fenchelYoung(${map.info.name})`, map);
 }
 
 /**
@@ -158,7 +222,7 @@ export const entmaxLoss: Loss<Alpha, "either"> = /* @__PURE__ */ lossOf<Alpha>(
       p,
       entropy: (q) =>
         q ? tsallis(...of(q)) : (neg(div(sum(select(inside, mulZero(p, u), 0)), alpha!)) as Scalar),
-      slope: (q) => adjoints([tsallis(...of(q))], [constant(1)], [alpha!], [p, logP])[0] as Scalar,
+      slopes: (q) => ({ alpha: adjoints([tsallis(...of(q))], [constant(1)], [alpha!], [p, logP])[0]! }),
     };
   },
   {
@@ -172,3 +236,71 @@ export const entmaxLoss: Loss<Alpha, "either"> = /* @__PURE__ */ lossOf<Alpha>(
     ],
   },
 );
+
+interface NormAlpha extends IgnoreOption {
+  /** The order α > 1 of the norm, a number or a tensor (one value, or one per row), differentiable; 2 by default. */
+  readonly alpha?: ScalarLike;
+}
+
+/**
+ * The loss whose gradient is normmax(x, α) − q, with H(p) = 1 − ‖p‖; exactly 0 once the right score leads by 1. `target` holds
+ * class indices or a distribution.
+ * @example normmaxLoss(tensor([[2, 0, 1]]), [0], { alpha: 2 }) // 0
+ */
+export const normmaxLoss: Loss<NormAlpha, "either"> = /* @__PURE__ */ declared("normmaxLoss", normmax, {
+  doc: "The Fenchel–Young loss of normmax: convex, with margin 1.",
+  source: "Blondel, Martins & Niculae 2020, section 4.3",
+  examples: [
+    { args: [[[2, 0, 1]], [0], { alpha: 2 }], gives: 0 },
+    { args: [[[0, 0]], [1], { alpha: 2 }], gives: 1 - Math.SQRT1_2 },
+  ],
+});
+
+interface StopgradOptions extends IgnoreOption {
+  /** The map from scores to probabilities. */
+  readonly map: (
+    x: Tensor<Shape, FloatDType>,
+    options?: { readonly axis: number },
+  ) => Tensor<Shape, FloatDType>;
+}
+
+/** ⟨p, x⟩ − xₜ for a p that is given. */
+const expectedLead: Loss<{ readonly p: Tensor } & IgnoreOption> = /* @__PURE__ */ rowLoss("stopgradFyLoss", {
+  doc: "The expected score less the right one, with the gradient of a Fenchel–Young loss.",
+  source: "Blondel, Martins & Niculae 2020, proposition 2",
+  against: "labels",
+  params: { p: { is: "row", exact: true } },
+  program: ({ x, target, p }) => {
+    const z = centred(x);
+    return sub(sum(mulZero(stop(p), z) as Row), pick(z, target)) as Scalar;
+  },
+  laws: [],
+  examples: [{ args: [[[0, 1]], [0], { p: [[0.5, 0.5]] }], gives: 0.5 }],
+});
+
+/**
+ * ⟨p − eₜ, x⟩ with p held constant, for any map: has the gradient p − eₜ of a Fenchel–Young loss without its entropy. Only the
+ * gradient means anything; the value may be negative. (Holding x constant instead gives the gradient J·x, which is wrong.)
+ * @example stopgradFyLoss(tensor([[1, 0.4, 0.1]]), [0], { map: entmax15 })
+ */
+export const stopgradFyLoss: Loss<StopgradOptions> = /* @__PURE__ */ describeAs(
+  <S extends Shape, D extends FloatDType>(
+    x: Tensor<S, D>,
+    target: Labels,
+    options: StopgradOptions & LossOptions,
+  ): Tensor<Shape, D> => {
+    checkOptions("stopgradFyLoss", options, ["map", "axis", "reduction", "ignoreIndex"]);
+    const { map, ...rest } = options ?? {};
+    if (typeof map !== "function")
+      throw new ArgumentError("stopgradFyLoss", `map is ${showValue(map)}`, "give a map, such as sparsemax");
+    const axis = rest.axis === undefined ? undefined : { axis: rest.axis };
+    const p = map(stopGradient(x as Tensor<Shape, FloatDType>), axis);
+    return expectedLead(x as Tensor<Shape, D>, target, { ...rest, p });
+  },
+  expectedLead,
+  {
+    name: "stopgradFyLoss",
+    params: { target: { is: "label" } },
+    examples: [{ args: [[[1, 0.4, 0.1]], [0], { map: softmax }], gives: -0.3555315154665112 }],
+  },
+) as Loss<StopgradOptions>;

@@ -2,6 +2,7 @@
 
 import type { Op } from "../core/op.ts";
 import { biTemperedLogistic } from "./bi-tempered.ts";
+import { bceWithLogits, binaryFocal } from "./binary.ts";
 import { crossEntropy, labelSmoothingCe, softCrossEntropy, weightedCrossEntropy } from "./cross-entropy.ts";
 import {
   confidencePenalty,
@@ -12,7 +13,7 @@ import {
   klDivergenceLogits,
   policyGradientEntropy,
 } from "./divergences.ts";
-import { entmax15Loss, entmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
+import { entmax15Loss, entmaxLoss, normmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
 import { adaptiveFocal, focal } from "./focal.ts";
 import { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
 import { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
@@ -21,7 +22,9 @@ import {
   balancedSoftmaxCe,
   generalizedCe,
   logitAdjustedCe,
+  logitZPenalty,
   mseOnehot,
+  polyLoss,
   softAccuracy,
   symmetricCe,
   temperatureScaledNll,
@@ -33,6 +36,7 @@ export type { Loss, LossOptions, Penalty, Reduction, Target } from "../core/rowl
 export { rowLoss } from "../core/rowloss.ts";
 export type { Labels } from "../core/rowop.ts";
 export { biTemperedLogistic } from "./bi-tempered.ts";
+export { bceWithLogits, binaryFocal } from "./binary.ts";
 export * from "./cross-entropy.ts";
 export {
   confidencePenalty,
@@ -52,7 +56,9 @@ export {
   balancedSoftmaxCe,
   generalizedCe,
   logitAdjustedCe,
+  logitZPenalty,
   mseOnehot,
+  polyLoss,
   softAccuracy,
   symmetricCe,
   temperatureScaledNll,
@@ -73,6 +79,10 @@ export const allLosses: readonly Op[] = [
   generalizedCe,
   symmetricCe,
   mseOnehot,
+  logitZPenalty,
+  polyLoss,
+  bceWithLogits,
+  binaryFocal,
   confidencePenalty,
   focal,
   adaptiveFocal,
@@ -85,6 +95,7 @@ export const allLosses: readonly Op[] = [
   sparsemaxLoss,
   entmax15Loss,
   entmaxLoss,
+  normmaxLoss,
   taylorCe,
   logSphericalCe,
   zLossSpherical,

@@ -2,9 +2,11 @@
 
 import {
   add,
+  and,
   count,
   differentiateAs,
   div,
+  equal,
   greater,
   lessEqual,
   minimum,
@@ -22,9 +24,10 @@ import {
   sqrt,
   sub,
   sum,
+  type Value,
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
-import { exp, expm1Ratio, log, log1p, log1pRatio, root } from "../../core/words.ts";
+import { exp, expm1Ratio, log, log1p, log1pRatio, posPow, root } from "../../core/words.ts";
 import { centred } from "./softmax.ts";
 
 export const entmaxLaws: readonly string[] = [
@@ -67,6 +70,7 @@ export const sparsemax: RowMap = /* @__PURE__ */ rowMap("sparsemax", {
       vjp: ([g]) => ({ x: select(support, sub(g!, div(sum(select(support, g!, 0)), count(support))), 0) }),
     };
   },
+  entropy: (p) => mul(0.5, sub(1, sum(mul(p, p)))),
   domain: { x: { min: -1, max: 1 } },
   laws: sparsemaxLaws,
   examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.25, 0.75] }],
@@ -98,6 +102,7 @@ export const entmax15: RowMap = /* @__PURE__ */ rowMap("entmax15", {
     const { s, p } = entmax15Of(x);
     return { result: p, vjp: ([g]) => ({ x: mul(s, sub(g!, div(sum(mul(g!, s)), sum(s)))) }) };
   },
+  entropy: (p) => div(sub(1, sum(posPow(p, 1.5))), 0.75),
   domain: { x: { min: -1, max: 1 } },
   laws: entmaxLaws,
   examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.3260073636615619, 0.6739926363384381] }],
@@ -105,11 +110,12 @@ export const entmax15: RowMap = /* @__PURE__ */ rowMap("entmax15", {
 
 /**
  * α-entmax as a q-exponential, which holds at and near α = 1: p = (1 + εu)₊^(1/ε) with ε = α − 1, u = z − λ, and λ such that
- * p sums to one.
+ * p sums to one. Below α = 1 its tails are heavy: there a masked score is not on the far side of any threshold.
  */
 export function entmaxOf(
   x: Row,
   alpha: Scalar,
+  heavy = false,
 ): {
   readonly z: Row;
   readonly lambda: Scalar;
@@ -126,7 +132,8 @@ export function entmaxOf(
     const u = sub(z, l);
     const v = mulZero(eps, u) as Row; // at ε = 0 a masked score has u = −∞
     // Put so that NaN counts as inside, and comes out.
-    const inside = not(lessEqual(v, -1)) as RowMask;
+    const above = not(lessEqual(v, -1)) as RowMask;
+    const inside = heavy ? (and(above, not(equal(u, Number.NEGATIVE_INFINITY))) as RowMask) : above;
     // log p = log1p(εu)/ε, and its limit u at ε = 0, without dividing by ε.
     const logP = mul(u, log1pRatio(v)) as Row;
     // log p ≤ 0, which exp is told: it needs no guard against overflow then.
@@ -154,6 +161,25 @@ export function entmaxOf(
   return { z, lambda, eps, ...rest, p: readBack(p) };
 }
 
+/** α-entmax with its gradients in the scores and in α; `heavy` as in `entmaxOf`. */
+export function entmaxWithGradient(
+  x: Row,
+  alpha: Scalar,
+  heavy = false,
+): { readonly p: Row; readonly vjp: (g: Value) => { readonly x: Value; readonly alpha: Scalar } } {
+  const { u, v, inside, p } = entmaxOf(x, alpha, heavy);
+  const s = select(inside, div(p, add(1, v)), 0) as Row; // p^(2−α)
+  // u² alone would overflow in the tail.
+  const a = select(inside, mulZero(p, mul(u, mul(u, log1pRatio(v, 1)))), 0) as Row;
+  return {
+    p,
+    vjp: (g) => {
+      const mean = div(sum(mul(g, s)), sum(s));
+      return { x: mul(s, sub(g, mean)), alpha: sub(mul(sum(a), mean), sum(mul(g, a))) as Scalar };
+    },
+  };
+}
+
 interface Alpha {
   /** The order α ≥ 1, a number or a tensor (one value, or one per row), differentiable; 1.5 by default. */
   readonly alpha?: ScalarLike;
@@ -170,16 +196,14 @@ export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("entmax", {
     "Peters, Niculae & Martins 2019, eq. 10; gradient in α: Correia, Niculae & Martins 2019, Proposition 1",
   params: { alpha: { is: "scalar", default: 1.5, min: 1 } },
   program: ({ x, alpha }) => {
-    const { u, v, inside, p } = entmaxOf(x, alpha);
-    const s = select(inside, div(p, add(1, v)), 0) as Row; // p^(2−α)
-    const a = select(inside, mulZero(p, mul(mul(u, u), log1pRatio(v, 1))), 0) as Row;
-    return {
-      result: p,
-      vjp: ([g]) => {
-        const mean = div(sum(mul(g!, s)), sum(s));
-        return { x: mul(s, sub(g!, mean)), alpha: sub(mul(sum(a), mean), sum(mul(g!, a))) };
-      },
-    };
+    const { p, vjp } = entmaxWithGradient(x, alpha);
+    return { result: p, vjp: ([g]) => vjp(g!) };
+  },
+  // Tsallis: −Σ p·(p^ε − 1)/(ε·α), with (p^ε − 1)/ε = log p·expm1Ratio(ε·log p).
+  entropy: (p, { alpha }) => {
+    const logP = log(p);
+    const tilted = mul(logP, expm1Ratio(mulZero(sub(alpha, 1), logP)));
+    return neg(div(sum(select(greater(p, 0), mulZero(p, tilted), 0)), alpha)) as Scalar;
   },
   domain: { x: { min: -1, max: 1 }, alpha: { min: 1.1, max: 1.9 } },
   laws: entmaxLaws,

@@ -60,12 +60,28 @@ const special: { readonly [op: string]: () => Adapter | undefined } = {
   masked_softmax: () => masked("maskedSoftmax"),
   masked_log_softmax: () => masked("maskedLogSoftmax"),
   entmax_rowwise: () => usual(find("entmax")!, {}),
+  mixture_of_softmaxes:
+    () =>
+    ({ logits, prior_logits: prior }, { params: { components, n } }) =>
+      ops.mixtureOfSoftmaxes(
+        reshape(logits as Tensor<Shape, FloatDType>, [logits!.shape[0]!, components as number, n as number]),
+        prior as Tensor<Shape, FloatDType>,
+      ),
   soft_cross_entropy: () => soft("softCrossEntropy", "q"),
   fy_loss_soft: () => soft("entmaxLoss", "q"),
   multilabel_ce: () => ofSets("multilabelCe"),
   as_softmax_multilabel_loss: () => ofSets("asSoftmaxMultilabelLoss"),
+  stopgrad_fy_loss:
+    () =>
+    (inputs, { params: { map, ...params }, ...call }) =>
+      usual(find("stopgradFyLoss")!, none)(inputs, {
+        params: { ...params, map: find(camelCase(map as string)) },
+        ...call,
+      }),
   weighted_cross_entropy: () => withFloats("weightedCrossEntropy", "weights"),
   logit_adjusted_ce: () => withFloats("logitAdjustedCe", "priors"),
+  bce_with_logits: () => ofEntries("bceWithLogits"),
+  binary_focal: () => ofEntries("binaryFocal"),
   focal: () => withFloats("focal", "alpha"),
   policy_gradient_entropy: () => withFloats("policyGradientEntropy", "advantage"),
   kl_divergence_logits: () => soft("klDivergenceLogits", "y"),
@@ -189,6 +205,14 @@ const soft =
   (inputs, { params, ...call }) => {
     const { [target]: q, ...rest } = inputs;
     return usual(find(name)!, none)(rest, { params: { ...params, target: q }, ...call });
+  };
+
+/** A loss of single entries, each with a target of its own. */
+const ofEntries =
+  (name: string): Adapter =>
+  ({ x }, { params: { targets, ...params }, ...call }) => {
+    const target = call.floats((targets as number[][]).flat(), x!.shape);
+    return usual(find(name)!, none)({ x: x! }, { params: { ...params, target }, ...call });
   };
 
 /** A loss of a student: the teacher stands in the second place, unless labels do. */

@@ -254,7 +254,8 @@ export function drawn(op: Op, example: Template, sizes: Sizes, random: () => num
         s.data.includes(-100) && i % 3 === 1 ? -100 : Math.floor(random() * n);
       return { ...s, shape: [rows], data: Array.from({ length: rows }, (_, i) => label(i)) };
     }
-    const positive = info.kind === "loss" && s.name !== "x" && info.domain?.[s.name] === undefined;
+    const positive =
+      info.kind === "loss" && s.stored === "float" && s.name !== "x" && info.domain?.[s.name] === undefined;
     const drawn = draw(info, s.stored, s.name, shapeOf(s), random);
     return positive ? { ...drawn, data: drawn.data.map((v) => Math.abs(v) + 0.5) } : drawn;
   });
