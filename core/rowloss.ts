@@ -38,8 +38,8 @@ import {
 } from "./rowop.ts";
 import type { Checked, HasRows, Shape } from "./shape.ts";
 import { stopGradient } from "./tape.ts";
-import type { Tensor } from "./tensor.ts";
-import { reshape } from "./views.ts";
+import { Tensor } from "./tensor.ts";
+import { reshape, transpose } from "./views.ts";
 
 /** How the losses of the rows become one number. */
 export type Reduction = "mean" | "sum" | "none";
@@ -128,6 +128,11 @@ const weightedMean: RowOp = /* @__PURE__ */ fold(
   { w: { is: "row" } },
 );
 
+function reductionOf(name: string, reduction: unknown = "mean"): Reduction {
+  if (reduction === "mean" || reduction === "sum" || reduction === "none") return reduction;
+  throw new ArgumentError(name, `reduction is ${showValue(reduction)}`, 'give "mean", "sum" or "none"');
+}
+
 /** One number from the losses of all rows. */
 function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean" | "sum"): Tensor {
   if (loss.size === 0) return full([], 0, { dtype: loss.dtype, device: loss.device });
@@ -188,10 +193,7 @@ export function rowLoss<
     const given = named(name, positional, rest, known);
     const axis = scores(name, x, given.axis);
     checkFloat(name, x);
-    const { reduction = "mean" } = given;
-    if (reduction !== "mean" && reduction !== "sum" && reduction !== "none") {
-      throw new ArgumentError(name, `reduction is ${showValue(reduction)}`, 'give "mean", "sum" or "none"');
-    }
+    const reduction = reductionOf(name, given.reduction);
     const last = axis === x.rank - 1 ? { x, given } : axisLast(op, x, axis, given);
     const [loss, weight] = op.call(last.x, last.given) as [Tensor, Tensor | undefined];
     if (reduction === "none") return loss;
@@ -202,4 +204,62 @@ export function rowLoss<
     return reduceLosses(loss, divisor, reduction);
   };
   return describe(fn as unknown as F, cardOf(name, "loss", options, op));
+}
+
+/** A parameter that is one number for all, or one per class. */
+export type OneOrEach = { readonly is: "scalar"; readonly default: number } | { readonly is: "classes" };
+
+/** A loss that takes one of its options per class too, as a tensor of shape [n], from its declaration for either. */
+export function perClass<L extends Op>(
+  key: string,
+  usual: number,
+  declare: (param: OneOrEach) => L & ((...args: never[]) => Tensor<Shape, FloatDType>),
+): L {
+  const one = declare({ is: "scalar", default: usual });
+  const each = declare({ is: "classes" });
+  const fn = (...args: never[]): Tensor<Shape, FloatDType> => {
+    const value = (args[2] as { readonly [key: string]: unknown } | undefined)?.[key];
+    return value instanceof Tensor && value.rank === 1 && value.size > 1 ? each(...args) : one(...args);
+  };
+  return describe(fn, one.info) as unknown as L;
+}
+
+interface ElementLossOptions<P extends Params> extends Card {
+  readonly params?: P;
+  /** The loss of an entry against its target, a number; perhaps with a shorter gradient by hand. */
+  readonly program: (
+    inputs: Inputs<P> & { readonly target: Row },
+  ) => Row | { readonly result: Row; readonly vjp: HandWrittenGradient };
+}
+
+/**
+ * Declares a loss of single entries, each against a number of its own. With `reduction: "none"` it has the shape of the scores;
+ * a mean is over all entries. `axis` is where the classes lie, for weights per class.
+ */
+export function elementLoss<O extends object, const P extends Params = Params>(
+  name: string,
+  options: ElementLossOptions<P>,
+): Loss<O, "distribution"> {
+  const op = new RowOp(name, {
+    gives: "row",
+    params: { target: { is: "row", exact: true }, ...options.params },
+    nanRows: false,
+    program: (inputs) => {
+      const made = options.program(inputs);
+      return "result" in made ? { results: [made.result], vjp: made.vjp } : { results: [made] };
+    },
+  });
+  const known = ["axis", "reduction", ...op.params.map(([key]) => key).filter((key) => key !== "target")];
+  const fn = (x: Tensor, ...rest: readonly unknown[]): Tensor => {
+    const given = named(name, ["target"], rest, known);
+    const axis = scores(name, x, given.axis);
+    checkFloat(name, x);
+    const reduction = reductionOf(name, given.reduction);
+    const moved = axis === x.rank - 1 ? undefined : axisLast(op, x, axis, given);
+    const loss = op.call(moved?.x ?? x, moved?.given ?? given)[0]!;
+    if (reduction === "none") return moved ? transpose(loss, moved.back) : loss;
+    loss.hidden = true;
+    return reduceLosses(loss, undefined, reduction);
+  };
+  return describe(fn as unknown as Loss<O, "distribution">, cardOf(name, "loss", options, op));
 }

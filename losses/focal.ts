@@ -1,7 +1,5 @@
 // The focal family: cross-entropy that looks away from samples that are right already. The binary form stands in binary.ts.
 
-import type { FloatDType } from "../core/dtype.ts";
-import { describe } from "../core/op.ts";
 import {
   add,
   clamp,
@@ -15,10 +13,8 @@ import {
   type Scalar,
   select,
 } from "../core/row/expr.ts";
-import { type IgnoreOption, type Loss, type LossOptions, rowLoss } from "../core/rowloss.ts";
-import type { Labels, ScalarLike } from "../core/rowop.ts";
-import type { Shape } from "../core/shape.ts";
-import { Tensor } from "../core/tensor.ts";
+import { type IgnoreOption, type Loss, perClass, rowLoss } from "../core/rowloss.ts";
+import type { ScalarLike } from "../core/rowop.ts";
 import { expm1, expm1Ratio, pow } from "../core/words.ts";
 import { rightClass } from "./relatives.ts";
 
@@ -47,25 +43,6 @@ function focalOf(
   };
 }
 
-/** α as an argument: one for all, or one per class. */
-type Alpha = { readonly is: "scalar"; readonly default: number } | { readonly is: "classes" };
-
-/** A loss whose weight α may be one per class. */
-function perClass<O extends object>(declare: (alpha: Alpha) => Loss<O>): Loss<O> {
-  const one = declare({ is: "scalar", default: 1 });
-  const each = declare({ is: "classes" });
-  const fn = (
-    x: Tensor<Shape, FloatDType>,
-    target: Labels,
-    options?: { readonly alpha?: unknown },
-  ): Tensor => {
-    const alpha = options?.alpha;
-    const loss = alpha instanceof Tensor && alpha.rank === 1 && alpha.size > 1 ? each : one;
-    return (loss as Loss)(x, target, options as LossOptions);
-  };
-  return describe(fn as unknown as Loss<O>, one.info);
-}
-
 /**
  * −α·(1 − pₜ)^γ·log pₜ: the more certain the right class is, the less a sample counts, so that many easy ones do not drown the
  * few hard ones. Exact also where pₜ rounds to 1.
@@ -73,24 +50,27 @@ function perClass<O extends object>(declare: (alpha: Alpha) => Loss<O>): Loss<O>
  * Only an α per class balances the classes: one α for all multiplies every loss alike.
  * @example focal(tensor([[0, 0]]), [1], { gamma: 2, alpha: tensor([0.25, 0.75]) }) // 0.1300
  */
-export const focal: Loss<Focal> = /* @__PURE__ */ perClass<Focal>((alpha) =>
-  rowLoss("focal", {
-    doc: "Cross-entropy that counts a sample less the more certain it is of the right class.",
-    source: "Lin, Goyal, Girshick, He & Dollár 2017, eq. 5",
-    against: "labels",
-    params: { alpha, gamma: { is: "scalar", default: 2, min: 0 } },
-    program: ({ x, target, alpha, gamma }) => {
-      const { loss, slope } = focalOf(x, target, alpha as Scalar | Row, gamma);
-      return { loss, vjp: ([g]) => ({ x: mul(g!, slope) }) };
-    },
-    domain: { x: { min: -3, max: 3 }, alpha: { min: 0.1, max: 1 }, gamma: { min: 0.5, max: 4 } },
-    laws: ["shiftInvariant", "nonNegative", "nanRow"],
-    examples: [
-      { args: [[[0, 0]], [1]], gives: 0.17328679513998632 },
-      { args: [[[0, Math.LN2]], [1], { gamma: 0 }], gives: 0.4054651081081644 },
-      { args: [[[0, 0]], [1], { gamma: 1, alpha: [0.25, 0.5] }], gives: 0.17328679513998632 },
-    ],
-  }),
+export const focal: Loss<Focal> = /* @__PURE__ */ perClass(
+  "alpha",
+  1,
+  (alpha): Loss<Focal> =>
+    rowLoss("focal", {
+      doc: "Cross-entropy that counts a sample less the more certain it is of the right class.",
+      source: "Lin, Goyal, Girshick, He & Dollár 2017, eq. 5",
+      against: "labels",
+      params: { alpha, gamma: { is: "scalar", default: 2, min: 0 } },
+      program: ({ x, target, alpha, gamma }) => {
+        const { loss, slope } = focalOf(x, target, alpha, gamma);
+        return { loss, vjp: ([g]) => ({ x: mul(g!, slope) }) };
+      },
+      domain: { x: { min: -3, max: 3 }, alpha: { min: 0.1, max: 1 }, gamma: { min: 0.5, max: 4 } },
+      laws: ["shiftInvariant", "nonNegative", "nanRow"],
+      examples: [
+        { args: [[[0, 0]], [1]], gives: 0.17328679513998632 },
+        { args: [[[0, Math.LN2]], [1], { gamma: 0 }], gives: 0.4054651081081644 },
+        { args: [[[0, 0]], [1], { gamma: 1, alpha: [0.25, 0.5] }], gives: 0.17328679513998632 },
+      ],
+    }),
 );
 
 interface Adaptive extends Focal {
@@ -107,31 +87,29 @@ interface Adaptive extends Focal {
  * descent on this loss alone only raises γ to its bound, where it stays. Learn it with another objective, or a penalty.
  * @example adaptiveFocal(tensor([[0, 0]]), [1], { gamma: tensor([9]), gammaMax: 2 }) // 0.1733
  */
-export const adaptiveFocal: Loss<Adaptive> = /* @__PURE__ */ perClass<Adaptive>((alpha) =>
-  rowLoss("adaptiveFocal", {
-    doc: "The focal loss with an exponent that is learned within bounds.",
-    source: "Lin, Goyal, Girshick, He & Dollár 2017, eq. 5, with γ as a parameter",
-    against: "labels",
-    params: {
-      alpha,
-      gamma: { is: "scalar", default: 2 },
-      gammaMin: { is: "scalar", default: 0, min: 0 },
-      gammaMax: { is: "scalar", default: 5, min: 0 },
-    },
-    program: ({ x, target, alpha, gamma, gammaMin, gammaMax }) => {
-      const { loss, slope } = focalOf(
-        x,
-        target,
-        alpha as Scalar | Row,
-        clamp(gamma, gammaMin, gammaMax) as Scalar,
-      );
-      return { loss, vjp: ([g]) => ({ x: mul(g!, slope) }) };
-    },
-    domain: { x: { min: -3, max: 3 }, alpha: { min: 0.1, max: 1 }, gamma: { min: 0.5, max: 4 } },
-    laws: ["shiftInvariant", "nonNegative", "nanRow"],
-    examples: [
-      { args: [[[0, 0]], [1], { gamma: 9, gammaMax: 2 }], gives: 0.17328679513998632 },
-      { args: [[[0, Math.LN2]], [1], { gamma: -1 }], gives: 0.4054651081081644 },
-    ],
-  }),
+export const adaptiveFocal: Loss<Adaptive> = /* @__PURE__ */ perClass(
+  "alpha",
+  1,
+  (alpha): Loss<Adaptive> =>
+    rowLoss("adaptiveFocal", {
+      doc: "The focal loss with an exponent that is learned within bounds.",
+      source: "Lin, Goyal, Girshick, He & Dollár 2017, eq. 5, with γ as a parameter",
+      against: "labels",
+      params: {
+        alpha,
+        gamma: { is: "scalar", default: 2 },
+        gammaMin: { is: "scalar", default: 0, min: 0 },
+        gammaMax: { is: "scalar", default: 5, min: 0 },
+      },
+      program: ({ x, target, alpha, gamma, gammaMin, gammaMax }) => {
+        const { loss, slope } = focalOf(x, target, alpha, clamp(gamma, gammaMin, gammaMax) as Scalar);
+        return { loss, vjp: ([g]) => ({ x: mul(g!, slope) }) };
+      },
+      domain: { x: { min: -3, max: 3 }, alpha: { min: 0.1, max: 1 }, gamma: { min: 0.5, max: 4 } },
+      laws: ["shiftInvariant", "nonNegative", "nanRow"],
+      examples: [
+        { args: [[[0, 0]], [1], { gamma: 9, gammaMax: 2 }], gives: 0.17328679513998632 },
+        { args: [[[0, Math.LN2]], [1], { gamma: -1 }], gives: 0.4054651081081644 },
+      ],
+    }),
 );

@@ -1,6 +1,9 @@
 // Relatives of cross-entropy: other functions of the probability that softmax gives to the right class, and cross-entropy of
 // scores that are shifted or scaled first. Entropies and divergences stand in divergences.ts, the focal family in focal.ts.
 
+import type { FloatDType } from "../core/dtype.ts";
+import { ArgumentError, showValue } from "../core/errors.ts";
+import { checkOptions, describe, type Op } from "../core/op.ts";
 import {
   add,
   constant,
@@ -19,9 +22,10 @@ import {
   sub,
   sum,
 } from "../core/row/expr.ts";
-import { type IgnoreOption, type Loss, rowLoss } from "../core/rowloss.ts";
-import type { ScalarLike } from "../core/rowop.ts";
-import type { Tensor } from "../core/tensor.ts";
+import { type IgnoreOption, type Loss, type LossOptions, type Penalty, rowLoss } from "../core/rowloss.ts";
+import type { Labels, ScalarLike } from "../core/rowop.ts";
+import type { Shape } from "../core/shape.ts";
+import { Tensor } from "../core/tensor.ts";
 import { exp, expm1, expm1Ratio, log } from "../core/words.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
 
@@ -239,3 +243,104 @@ export const mseOnehot: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("mseOnehot"
   laws: ["nonNegative", "nanRow"],
   examples: [{ args: [[[0.5, 1]], [1]], gives: 0.25 }],
 });
+
+interface Squared {
+  /** The weight of the penalty, differentiable; 1e-4 by default. */
+  readonly coef?: ScalarLike;
+}
+
+/**
+ * coef·(log Σ eˣ)², to be added to cross-entropy: holds the normaliser near 1, which softmax leaves free. Not shift-invariant:
+ * that is its purpose.
+ * @example logitZPenalty(tensor([[0, 0]]), { coef: 1 }) // 0.4805
+ */
+export const logitZPenalty: Penalty<Squared> = /* @__PURE__ */ rowLoss("logitZPenalty", {
+  doc: "A penalty on the square of the logarithm of the normaliser, against scores that drift.",
+  source: "Chowdhery et al. 2022 (PaLM), section 5",
+  against: "nothing",
+  params: { coef: { is: "scalar", default: 1e-4 } },
+  program: ({ x, coef }) => {
+    const { lse } = logSumExpCentred(centred(x));
+    const normaliser = add(lse, stop(max(x)));
+    return mul(coef, mul(normaliser, normaliser)) as Scalar;
+  },
+  domain: { x: { min: -3, max: 3 }, coef: { min: 0.1, max: 2 } },
+  laws: ["nonNegative", "nanRow"],
+  examples: [{ args: [[[0, 0]], { coef: 1 }], gives: 0.4804530139182014 }],
+});
+
+interface Coefficients extends IgnoreOption {
+  /** ε₁ … εₖ of the polynomial: numbers, or a tensor of shape [k], differentiable. One alone is Poly-1. */
+  readonly epsilons: readonly number[] | Tensor;
+}
+
+/** Options ε₁ … εₖ of the losses below, by name. */
+const coefficients = (degree: number): string[] =>
+  Array.from({ length: degree }, (_, j) => `epsilon${j + 1}`);
+
+const polynomials: Loss[] = [];
+/** The loss of a polynomial of a degree, declared when it is first asked for. */
+function polynomialOf(degree: number): Loss {
+  polynomials[degree] ??= rowLoss("polyLoss", {
+    doc: polyCard.doc,
+    against: "labels",
+    params: Object.fromEntries(coefficients(degree).map((key) => [key, { is: "scalar" } as const])),
+    program: ({ x, target, ...given }) => {
+      const { nll } = rightClass(x, target);
+      const rest = neg(expm1(neg(nll))) as Scalar;
+      const epsilons = coefficients(degree).map((key) => (given as { readonly [key: string]: Scalar })[key]!);
+      // Horner's rule; there is no constant term.
+      return add(
+        nll,
+        epsilons.reduceRight<Scalar>((sum, e) => mul(rest, add(e, sum)) as Scalar, constant(0)),
+      ) as Scalar;
+    },
+    examples: [],
+  });
+  return polynomials[degree]!;
+}
+
+const polyCard: Op["info"] = {
+  name: "polyLoss",
+  kind: "structure",
+  doc: "Cross-entropy plus a polynomial in the probability that the right class lacks.",
+  source: "Leng, Tan, Liu, Cubuk, Shi, Cheng & Anguelov 2022, eq. 4",
+  params: { target: { is: "label" } },
+  domain: { x: { min: -3, max: 3 } },
+  laws: [],
+  examples: [
+    { args: [[[0, 0]], [1], { epsilons: [1] }], gives: 1.1931471805599454 },
+    { args: [[[0, 0]], [1], { epsilons: [2, 0.5, -0.1] }], gives: 1.8056471805599453 },
+  ],
+};
+
+/**
+ * −log pₜ + Σ εⱼ(1 − pₜ)ʲ: cross-entropy, a series in 1 − pₜ, with its first coefficients changed.
+ * @example polyLoss(tensor([[0, 0]]), [1], { epsilons: [1] }) // 1.1931
+ */
+export const polyLoss: Loss<Coefficients> = /* @__PURE__ */ describe(
+  (<S extends Shape, D extends FloatDType>(
+    x: Tensor<S, D>,
+    target: Labels,
+    options: Coefficients & LossOptions,
+  ): Tensor<Shape, D> => {
+    checkOptions("polyLoss", options, ["epsilons", "axis", "reduction", "ignoreIndex"]);
+    const { epsilons, ...rest } = options ?? {};
+    const given =
+      epsilons instanceof Tensor && epsilons.rank === 1
+        ? Array.from({ length: epsilons.size }, (_, j) => epsilons.slice([j, j + 1]))
+        : epsilons;
+    if (!Array.isArray(given))
+      throw new ArgumentError(
+        "polyLoss",
+        `epsilons is ${showValue(epsilons)}`,
+        "give an array of numbers, or a tensor of shape [k]",
+      );
+    const named = coefficients(given.length).map((key, j) => [key, given[j]]);
+    return polynomialOf(given.length)(x as Tensor<Shape, D>, target, {
+      ...rest,
+      ...Object.fromEntries(named),
+    } as LossOptions);
+  }) as never,
+  polyCard,
+);
