@@ -15,7 +15,17 @@ import {
 } from "./divergences.ts";
 import { entmax15Loss, entmaxLoss, normmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
 import { adaptiveFocal, focal } from "./focal.ts";
+import { learnableLabelSmoothing } from "./learned-smoothing.ts";
 import { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
+import {
+  accuracy,
+  brier,
+  brierScoreMean,
+  nll,
+  shannonEntropy,
+  supportSize,
+  topKAccuracy,
+} from "./metrics.ts";
 import { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
 import { logSphericalCe, taylorCe } from "./polynomial.ts";
 import {
@@ -35,8 +45,10 @@ import { asSoftmaxLoss, evSoftmaxNll, rankmaxLoss, sparseSoftmaxLoss } from "./t
 export type { Loss, LossOptions, Penalty, Reduction, Target } from "../core/rowloss.ts";
 export { rowLoss } from "../core/rowloss.ts";
 export type { Labels } from "../core/rowop.ts";
+export { type AsSpeedWindow, asSpeedSteps } from "./accumulation.ts";
 export { biTemperedLogistic } from "./bi-tempered.ts";
 export { bceWithLogits, binaryFocal } from "./binary.ts";
+export { fitTemperature } from "./calibration.ts";
 export * from "./cross-entropy.ts";
 export {
   confidencePenalty,
@@ -49,7 +61,9 @@ export {
 } from "./divergences.ts";
 export * from "./fenchel-young.ts";
 export { adaptiveFocal, focal } from "./focal.ts";
+export { learnableLabelSmoothing } from "./learned-smoothing.ts";
 export { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
+export * from "./metrics.ts";
 export { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
 export * from "./polynomial.ts";
 export {
@@ -72,6 +86,7 @@ export const allLosses: readonly Op[] = [
   softCrossEntropy,
   weightedCrossEntropy,
   labelSmoothingCe,
+  learnableLabelSmoothing,
   softAccuracy,
   temperatureScaledNll,
   logitAdjustedCe,
@@ -108,4 +123,11 @@ export const allLosses: readonly Op[] = [
   evSoftmaxNll,
   multilabelCe,
   asSoftmaxMultilabelLoss,
+  accuracy,
+  topKAccuracy,
+  nll,
+  brier,
+  brierScoreMean,
+  shannonEntropy,
+  supportSize,
 ];
