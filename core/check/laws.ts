@@ -41,6 +41,7 @@ export type LawName =
   | "positiveSemidefinite"
   | "nanRow"
   | "infiniteRow"
+  | "emptyRow"
   | "masked"
   | "commutative";
 
@@ -239,6 +240,17 @@ export const laws: { readonly [Name in LawName]: Law } = {
         const undefinedRow =
           scores.includes(Number.POSITIVE_INFINITY) || scores.every((v) => v === Number.NEGATIVE_INFINITY);
         const at = p.findIndex((v) => Number.isNaN(v) !== undefinedRow);
+        return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
+      }),
+  },
+  emptyRow: {
+    sentence: "A row that is −∞ throughout is 0, and one that holds +∞ is NaN.",
+    kinds: ["infinite"],
+    objection: (f, x) =>
+      eachRow(f, x, (p, scores) => {
+        const undefinedRow = scores.includes(Number.POSITIVE_INFINITY);
+        const empty = scores.every((v) => v === Number.NEGATIVE_INFINITY);
+        const at = p.findIndex((v) => Number.isNaN(v) !== undefinedRow || (empty && v !== 0));
         return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
       }),
   },

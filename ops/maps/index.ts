@@ -1,5 +1,20 @@
 // Scores → probabilities: every map, in reading order.
 
+export {
+  adaptiveTemperatureSoftmax,
+  asentmax,
+  logMixtureOfSoftmaxes,
+  mixtureOfSoftmaxes,
+  multimax,
+  saSoftmax,
+  sigmoidAttention,
+  sigsoftmax,
+  softmaxOne,
+  softmaxSink,
+  softpick,
+  ssmax,
+  stickBreaking,
+} from "./attention.ts";
 export { entmax, entmax15, sparsemax } from "./entmax.ts";
 export {
   normalizedRelu,
@@ -11,6 +26,27 @@ export {
   sumNormalization,
 } from "./normalisers.ts";
 export { logTaylorSoftmax, sphericalSoftmax, taylorSoftmax } from "./polynomial.ts";
+export {
+  alphaRelu,
+  budgetSparsemax,
+  csoftmax,
+  csparsemax,
+  normmax,
+  sigmoidTopk,
+  sparsegenLin,
+  sparsehourglass,
+  temperedSoftmax,
+} from "./projections.ts";
+export { type NoiseName, perturbMax } from "./perturb.ts";
 export { gumbelSoftmax, gumbelSoftmaxSt, sampledArgmax } from "./sampled.ts";
-export { hardmax, logSoftmax, logsumexp, maskedSoftmax, softmax } from "./softmax.ts";
+export {
+  hardmax,
+  logSoftmax,
+  logsumexp,
+  maskedLogSoftmax,
+  maskedSoftmax,
+  mellowmax,
+  softmax,
+  straightThroughArgmax,
+} from "./softmax.ts";
 export { asSoftmax, evSoftmax, rankmax, rSoftmax, sparseSoftmax, tSoftmax } from "./truncated.ts";

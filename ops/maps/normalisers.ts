@@ -206,7 +206,7 @@ export const normalizedSigmoid: RowMap = /* @__PURE__ */ rowMap("normalizedSigmo
   },
   domain: { x: { min: -3, max: 3 } },
   laws: monotoneRatio,
-  examples: [{ args: [[0, -Math.log(3)]], gives: [0.6666666666666666, 0.3333333333333333] }],
+  examples: [{ args: [[0, -1.0986122886681098]], gives: [0.6666666666666666, 0.3333333333333333] }],
 });
 
 /**
@@ -225,7 +225,7 @@ export const normalizedSoftplus: RowMap = /* @__PURE__ */ rowMap("normalizedSoft
   },
   domain: { x: { min: -3, max: 3 } },
   laws: monotoneRatio,
-  examples: [{ args: [[0, Math.log(3)]], gives: [0.3333333333333333, 0.6666666666666666] }],
+  examples: [{ args: [[0, 1.0986122886681098]], gives: [0.3333333333333333, 0.6666666666666666] }],
 });
 
 /**

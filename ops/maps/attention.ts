@@ -1,0 +1,680 @@
+// Normalisers made for attention and for output layers: softmax with a sink, at a temperature of its own, after a learned
+// transform of the scores; rectified softmax; mixtures; stick-breaking; sigmoids. Not the attention itself.
+
+import type { FloatDType } from "../../core/dtype.ts";
+import { ArgumentError, ShapeError, showShape, showValue } from "../../core/errors.ts";
+import { checkFloat, checkOptions, describe, describeAs, type Op } from "../../core/op.ts";
+import {
+  abs,
+  add,
+  and,
+  constant,
+  constantOf,
+  count,
+  div,
+  equal,
+  greater,
+  less,
+  lessEqual,
+  max,
+  maximum,
+  mul,
+  mulZero,
+  neg,
+  not,
+  type Row,
+  type RowMask,
+  relu,
+  type Scalar,
+  select,
+  sign,
+  stop,
+  sub,
+  sum,
+} from "../../core/row/expr.ts";
+import {
+  type AxisOption,
+  type RowMap,
+  rowMap,
+  rowReduction,
+  type ScalarLike,
+  scores,
+} from "../../core/rowop.ts";
+import { type Shape, sameShape } from "../../core/shape.ts";
+import { checkTensor, Tensor } from "../../core/tensor.ts";
+import { slice, transpose } from "../../core/views.ts";
+import { cumsum, exp, expm1, log, posPow, sigmoid, softplus } from "../../core/words.ts";
+import { add as addTensors, mul as mulTensors } from "../elementwise.ts";
+import { expandDims, pad } from "../movement.ts";
+import { sum as sumOver } from "../reduce.ts";
+import { entmaxLaws, entmaxWithGradient } from "./entmax.ts";
+import { undefinedRow } from "./normalisers.ts";
+import { centred, logSoftmax, logSumExpCentred, logsumexp, softmax } from "./softmax.ts";
+
+/** Entries that are not masked (−∞). */
+const present = (x: Row): RowMask => not(equal(x, Number.NEGATIVE_INFINITY)) as RowMask;
+
+/** p ∘ (g − ⟨g, p⟩): the gradient of softmax. */
+const softmaxGradient = (p: Row, g: Row): Row => mul(p, sub(g, sum(mul(g, p)))) as Row;
+
+// ---------------------------------------------------------------------------------------------------------------
+// The number of scores
+
+/** The option `n`; 0, which nobody can give, stands for counting. */
+const length = /* @__PURE__ */ Object.freeze({ is: "scalar", default: 0, min: 1 } as const);
+
+interface Length {
+  /** The number of scores that log n is taken of, at least 1; those of the row that are not −∞ by default. */
+  readonly n?: ScalarLike;
+}
+
+/** log n. */
+const logOf = (x: Row, n: Scalar): Scalar =>
+  log(constantOf(n) === 0 ? maximum(count(present(x)), 1) : n) as Scalar;
+
+/** c·z for scores z, whatever c is: what is masked stays masked. */
+const times = (c: Scalar, z: Row): Row => select(present(z), mul(c, z), Number.NEGATIVE_INFINITY) as Row;
+
+interface Scaled extends Length {
+  /** The factor s of log n; 1 by default. */
+  readonly s?: ScalarLike;
+  /** Added to s·log n; 0 by default. */
+  readonly b?: ScalarLike;
+}
+
+/**
+ * Softmax that does not fade as rows get longer: softmax((s·log n + b)·x), with s and b learned.
+ * @example ssmax(tensor([0, 1]), { s: 1 }) // [0.3333, 0.6667]
+ */
+export const ssmax: RowMap<Scaled> = /* @__PURE__ */ rowMap("ssmax", {
+  doc: "Softmax whose inverse temperature grows with the logarithm of the number of scores.",
+  source: "Nakanishi 2025, eq. 3",
+  params: { s: { is: "scalar", default: 1 }, b: { is: "scalar", default: 0 }, n: length },
+  program: ({ x, s, b, n }) => {
+    const logN = logOf(x, n);
+    const c = add(mul(s, logN), b) as Scalar;
+    const z = centred(x);
+    const e = exp(centred(times(c, z))) as Row;
+    const p = div(e, sum(e));
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const d = softmaxGradient(p, g as Row);
+        const slope = sum(mulZero(d, z));
+        return { x: mul(c, d), s: mul(slope, logN), b: slope };
+      },
+    };
+  },
+  domain: { x: { min: -3, max: 3 }, s: { min: 0.3, max: 1.5 }, b: { min: -0.1, max: 0.5 } },
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "strictlyMonotone",
+    "permutationEquivariant",
+    "jacobianSymmetric",
+    "positiveSemidefinite",
+    "nanRow",
+    "masked",
+    "oneClassIsOne",
+  ],
+  examples: [
+    { args: [[0, 1]], gives: [0.3333333333333333, 0.6666666666666666] },
+    { args: [[0, 1], { s: 0.5, n: 4 }], gives: [0.3333333333333333, 0.6666666666666666] },
+  ],
+});
+
+interface Adaptive extends Length {
+  /** The order α ≥ 1 of entmax; 1.5 by default. */
+  readonly alpha?: ScalarLike;
+  /** The factor β of (log n)ᵞ; 1 by default. */
+  readonly beta?: ScalarLike;
+  /** The exponent γ of log n; 1 by default. */
+  readonly gamma?: ScalarLike;
+  /** The inverse temperature δ where β is 0; 1 by default. */
+  readonly delta?: ScalarLike;
+}
+
+/** δ + β·(log n)ᵞ: one for each row, since rows may differ in what is masked. */
+const inverseTemperature = /* @__PURE__ */ rowReduction("asentmaxInverseTemperature", {
+  doc: "The inverse temperature of asentmax.",
+  params: {
+    beta: { is: "scalar", default: 1 },
+    gamma: { is: "scalar", default: 1 },
+    delta: { is: "scalar", default: 1 },
+    n: length,
+  },
+  over: "last",
+  program: ({ x, beta, gamma, delta, n }) => {
+    const logN = logOf(x, n);
+    const undefinedPower = and(lessEqual(logN, 0), lessEqual(gamma, 0));
+    const c = add(delta, mul(beta, posPow(logN, gamma)));
+    return select(and(undefinedPower, greater(count(present(x)), 1)), Number.NaN, c) as Scalar;
+  },
+  examples: [],
+});
+
+const scaledEntmax = /* @__PURE__ */ rowMap("asentmax", {
+  doc: "Entmax whose inverse temperature grows with a power of the logarithm of the number of scores.",
+  source: "Vasylenko, Pitorro, Martins & Treviso 2025, section 3",
+  params: { alpha: { is: "scalar", default: 1.5, min: 1 }, scale: { is: "scalar" } },
+  program: ({ x, alpha, scale }) => {
+    const z = centred(x);
+    const { p, vjp } = entmaxWithGradient(times(scale, z), alpha);
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const d = vjp(g!);
+        return { x: mul(scale, d.x), alpha: d.alpha, scale: sum(mulZero(d.x, z)) };
+      },
+    };
+  },
+  laws: entmaxLaws,
+  examples: [],
+});
+
+/**
+ * α-entmax that does not fade as rows get longer: entmax((δ + β·(log n)ᵞ)·x), differentiable in α, β, γ and δ. A row of one
+ * score is 1; for n = 1 beside several scores and γ ≤ 0 there is no factor, and the row is NaN.
+ * @example asentmax(tensor([-2, 0, 0.5]), { alpha: 1.5, beta: 0.3 })
+ */
+export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describeAs(
+  ((x: Tensor, options?: Adaptive & AxisOption): Tensor => {
+    checkOptions("asentmax", options, ["alpha", "beta", "gamma", "delta", "n", "axis"]);
+    const axis = scores("asentmax", x, options?.axis);
+    checkFloat("asentmax", x);
+    // The axis comes last, and with it that of what has one value for each row.
+    const there = [...x.shape.keys()].filter((i) => i !== axis).concat(axis);
+    const move = <T>(v: T): T =>
+      v instanceof Tensor && v.rank === x.rank ? (transpose(v, there) as unknown as T) : v;
+    const { alpha, axis: _, ...rest } = options ?? {};
+    const factors = Object.fromEntries(Object.entries(rest).map(([key, v]) => [key, move(v)]));
+    const [scale, p] = [inverseTemperature, scaledEntmax] as unknown as ((x: Tensor, o: object) => Tensor)[];
+    const row = move(x);
+    const y = p!(row, {
+      ...(alpha === undefined ? {} : { alpha: move(alpha) }),
+      scale: scale!(row, { ...factors, keepDims: true }),
+    });
+    return transpose(
+      y,
+      there.map((_, i) => there.indexOf(i)),
+    );
+  }) as never,
+  scaledEntmax,
+  {
+    domain: {
+      x: { min: -1, max: 1 },
+      alpha: { min: 1.1, max: 1.9 },
+      beta: { min: 0.1, max: 0.5 },
+      gamma: { min: 0.5, max: 1.5 },
+      delta: { min: 0.8, max: 1.2 },
+    },
+    examples: [
+      { args: [[-2, 0, 0.5], { beta: 0 }], gives: [0, 0.3260073636615619, 0.6739926363384381] },
+      { args: [[-2, 0, 0.25], { alpha: 2, n: Math.E }], gives: [0, 0.25, 0.75] },
+    ],
+  },
+);
+
+/**
+ * A sigmoid of every score less log n: attention weights that do not compete. They sum to about 1 where scores are about 0.
+ * @example sigmoidAttention(tensor([0, 1, -1, 2]))
+ */
+export const sigmoidAttention: RowMap<Length> = /* @__PURE__ */ rowMap("sigmoidAttention", {
+  doc: "Attention weights without competition: sigmoids of the scores less the logarithm of their number.",
+  source: "Ramapuram et al. 2024, eq. 3",
+  params: { n: length },
+  program: ({ x, n }) => {
+    const y = sub(x, logOf(x, n));
+    const p = sigmoid(y);
+    return {
+      result: add(p, undefinedRow(x)) as Row,
+      // σ(−y) keeps its digits where 1 − σ(y) has none left.
+      vjp: ([g]) => ({ x: mul(g!, mul(p, sigmoid(neg(y)))) }),
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["nonNegative", "monotone", "strictlyMonotone", "permutationEquivariant", "nanRow", "masked"],
+  examples: [
+    { args: [[0, Math.LN2]], gives: [0.3333333333333333, 0.5] },
+    { args: [[0, Math.LN2], { n: 1 }], gives: [0.5, 0.6666666666666666] },
+  ],
+});
+
+// ---------------------------------------------------------------------------------------------------------------
+// Rows that may stay silent
+
+/** eˣ/(eˢ + Σeˣ), shifted by the largest of all. */
+function sinkSoftmax(x: Row, s: Scalar): { readonly p: Row; readonly sink: Scalar } {
+  const m = stop(maximum(max(x), s)) as Scalar;
+  const e = exp(sub(x, m)) as Row;
+  const own = exp(sub(s, m)) as Scalar;
+  const total = add(sum(e), own) as Scalar;
+  return { p: div(e, total) as Row, sink: div(own, total) as Scalar };
+}
+
+const sinkLaws: readonly string[] = [
+  "nonNegative",
+  "monotone",
+  "strictlyMonotone",
+  "permutationEquivariant",
+  "jacobianSymmetric",
+  "positiveSemidefinite",
+  "nanRow",
+  "emptyRow",
+  "masked",
+];
+
+/**
+ * Softmax beside a score of 0 that is not given out: eˣ/(1 + Σeˣ), so that a row may attend to nothing. A row that is −∞
+ * throughout is 0.
+ * @example softmaxOne(tensor([0, 0])) // [0.3333, 0.3333]
+ */
+export const softmaxOne: RowMap = /* @__PURE__ */ rowMap("softmaxOne", {
+  doc: "Softmax with a one in the denominator, so that a row may attend to nothing.",
+  source: "Miller 2023, Attention is off by one",
+  program: ({ x }) => {
+    const { p } = sinkSoftmax(x, mul(0, max(x)) as Scalar);
+    return { result: p, vjp: ([g]) => ({ x: softmaxGradient(p, g as Row) }) };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: sinkLaws,
+  examples: [
+    { args: [[0, 0]], gives: [0.3333333333333333, 0.3333333333333333] },
+    { args: [[0, 1.0986122886681098]], gives: [0.2, 0.6] },
+  ],
+});
+
+interface Sink {
+  /** The score of the sink, differentiable; 0 by default. −∞ is softmax. */
+  readonly sink?: ScalarLike;
+}
+
+/**
+ * Softmax beside a learned score that is not given out: eˣ/(eˢ + Σeˣ). A row that is −∞ throughout is 0.
+ * @example softmaxSink(tensor([0, 0]), { sink: Math.log(2) }) // [0.25, 0.25]
+ */
+export const softmaxSink: RowMap<Sink> = /* @__PURE__ */ rowMap("softmaxSink", {
+  doc: "Softmax beside a learned score that takes what the row does not attend to.",
+  source: "Xiao et al. 2023; as a learned bias of the denominator: OpenAI gpt-oss 2025",
+  params: { sink: { is: "scalar", default: 0 } },
+  program: ({ x, sink }) => {
+    const { p, sink: own } = sinkSoftmax(x, sink);
+    return {
+      result: p,
+      vjp: ([g]) => ({ x: softmaxGradient(p, g as Row), sink: neg(mul(own, sum(mul(g!, p)))) }),
+    };
+  },
+  domain: { x: { min: -3, max: 3 }, sink: { min: -2, max: 3 } },
+  laws: sinkLaws,
+  examples: [
+    { args: [[0, 0], { sink: Math.LN2 }], gives: [0.25, 0.25] },
+    { args: [[0, 1.0986122886681098]], gives: [0.2, 0.6] },
+  ],
+});
+
+interface Eps {
+  /** Added to the denominator, ≥ 0; 1e-8 by default. */
+  readonly eps?: ScalarLike;
+}
+
+/**
+ * Rectified softmax: (eˣ − 1)₊/(Σ|eˣ − 1| + ε). Exactly 0 for scores up to 0, so that rows may stay silent, while these still get
+ * gradients. Masked scores (−∞) are left out of the denominator.
+ * @example softpick(tensor([Math.log(2), Math.log(0.5)])) // [0.6667, 0]
+ */
+export const softpick: RowMap<Eps> = /* @__PURE__ */ rowMap("softpick", {
+  doc: "Rectified softmax: exact zeros for scores up to 0, which still get gradients.",
+  source: "Zuhri, Fuadi & Aji 2025, eq. 4",
+  params: { eps: { is: "scalar", default: 1e-8, min: 0 } },
+  program: ({ x, eps }) => {
+    const m = stop(maximum(max(x), 0));
+    const one = exp(neg(m));
+    const e = exp(sub(x, m));
+    const raised = select(less(abs(x), 1), mul(one, expm1(x)), sub(e, one));
+    const a = add(raised, undefinedRow(x)) as Row;
+    const size = sum(select(present(x), abs(a), 0));
+    const total = add(size, mul(eps, one)) as Scalar;
+    const p = select(lessEqual(a, 0), 0, div(a, total)) as Row;
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const mean = sum(mul(g!, p));
+        const away = sub(select(greater(x, 0), g!, 0), mul(sign(x), mean));
+        return { x: mulZero(away, div(e, total)), eps: neg(mul(mean, div(one, total))) };
+      },
+    };
+  },
+  domain: { x: { min: -3, max: 3, avoid: [0] }, eps: { min: 0.1, max: 1 } },
+  laws: ["nonNegative", "monotone", "permutationEquivariant", "exactZeros", "nanRow", "masked"],
+  examples: [
+    { args: [[Math.LN2, -Math.LN2], { eps: 0 }], gives: [0.6666666666666666, 0] },
+    { args: [[Math.LN2, -Math.LN2], { eps: 0.5 }], gives: [0.5, 0] },
+  ],
+});
+
+// ---------------------------------------------------------------------------------------------------------------
+// Softmax of transformed scores
+
+/**
+ * Probabilities in proportion to eˣ·σ(x): softmax whose logarithm is not linear in the scores, so that an output layer of few
+ * dimensions can express more distributions.
+ * @example sigsoftmax(tensor([0, 0.6931])) // [0.2727, 0.7273]
+ */
+export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
+  doc: "Probabilities in proportion to the exponential times the sigmoid of the scores.",
+  source: "Kanai et al. 2018, eq. 15",
+  program: ({ x }) => {
+    const e = exp(centred(sub(x, softplus(neg(x))))) as Row;
+    const p = div(e, sum(e));
+    return {
+      result: p,
+      vjp: ([g]) => ({ x: mul(softmaxGradient(p, g as Row), add(1, sigmoid(neg(x)))) }),
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "monotone",
+    "strictlyMonotone",
+    "permutationEquivariant",
+    "nanRow",
+    "masked",
+    "oneClassIsOne",
+  ],
+  examples: [{ args: [[0, Math.LN2]], gives: [0.2727272727272727, 0.7272727272727273] }],
+});
+
+/** The inverse temperature as a polynomial of the entropy, highest power first. */
+const temperatureOfEntropy: readonly number[] = [-0.037, 0.481, -2.3, 4.917, -1.791];
+
+/**
+ * Softmax that sharpens itself: softmax(β·x) with β ≥ 1 a fitted polynomial of the entropy of softmax(x), 1 up to an entropy of
+ * 0.5 nats. Gradients pass through β.
+ * @example adaptiveTemperatureSoftmax(tensor([0, 1, 2, 3]))
+ */
+export const adaptiveTemperatureSoftmax: RowMap = /* @__PURE__ */ rowMap("adaptiveTemperatureSoftmax", {
+  doc: "Softmax at a temperature that its own entropy chooses.",
+  source: "Veličković et al. 2024, Algorithm 1",
+  program: ({ x }) => {
+    const z = centred(x);
+    const { e, total, lse } = logSumExpCentred(z);
+    const p0 = div(e, total) as Row;
+    const entropy = sub(lse, sum(mulZero(p0, z))) as Scalar;
+    // Horner's rule, for the value and the derivative.
+    let [f, slope] = [constant(0), constant(0)];
+    for (const c of temperatureOfEntropy) {
+      slope = add(mul(slope, entropy), f);
+      f = add(mul(f, entropy), c);
+    }
+    const active = and(greater(entropy, 0.5), greater(f, 1));
+    const beta = select(active, f, 1) as Scalar;
+    const q = exp(mul(beta, z)) as Row;
+    const p = div(q, sum(q)) as Row;
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const d = softmaxGradient(p, g as Row);
+        const ofEntropy = select(active, mul(slope, sum(mulZero(d, z))), 0);
+        return { x: sub(mul(beta, d), mul(ofEntropy, mulZero(p0, add(sub(z, lse), entropy)))) };
+      },
+    };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "strictlyMonotone",
+    "permutationEquivariant",
+    "nanRow",
+    "masked",
+    "oneClassIsOne",
+  ],
+  examples: [
+    { args: [[0, 0]], gives: [0.5, 0.5] },
+    { args: [[0, 3]], gives: [0.04742587317756678, 0.9525741268224334] },
+  ],
+});
+
+/**
+ * Scores times their softmax: x∘softmax(x), which keeps gradients alive where softmax saturates. No distribution: entries may be
+ * negative. A masked entry (−∞) is 0.
+ * @example saSoftmax(tensor([0, 0.6931])) // [0, 0.4621]
+ */
+export const saSoftmax: RowMap = /* @__PURE__ */ rowMap("saSoftmax", {
+  doc: "Scores times their softmax, against vanishing gradients.",
+  source: "Zheng et al. 2025, section 4.1",
+  program: ({ x }) => {
+    const e = exp(centred(x));
+    const p = div(e, sum(e)) as Row;
+    const y = mulZero(p, x) as Row;
+    return { result: y, vjp: ([g]) => ({ x: mulZero(p, sub(mul(g!, add(1, x)), sum(mul(g!, y)))) }) };
+  },
+  domain: { x: { min: -3, max: 3 } },
+  laws: ["permutationEquivariant", "nanRow", "masked"],
+  examples: [{ args: [[0, Math.LN2]], gives: [0, 0.46209812037329684] }],
+});
+
+/** t·(low − x)₊ᵏ + u·(x − high)₊ᵏ, 0 for what is masked. */
+const bend = /* @__PURE__ */ rowMap("multimaxBend", {
+  doc: "What multimax adds to the scores below one bound and above another.",
+  source: "Zhou, Fritz & Keuper 2024, eq. 8",
+  params: {
+    low: { is: "scalar" },
+    high: { is: "scalar" },
+    t: { is: "scalar" },
+    u: { is: "scalar" },
+    power: { is: "static", default: 1, check: () => undefined },
+  },
+  program: ({ x, low, high, t, u, power }) => {
+    const [below, above] = [relu(sub(low, x)), relu(sub(x, high))];
+    const term = (t: Scalar, q: Row) => mul(t, power === 1 ? q : mul(q, q));
+    return select(present(x), add(term(t, below), term(u, above)), 0) as Row;
+  },
+  laws: [],
+  examples: [],
+});
+
+/** Four numbers, or a tensor of four. */
+type Four = readonly [number, number, number, number] | Tensor;
+
+interface Segments {
+  /** Where the transform bends: r₀ … r₃. */
+  readonly ranges: Four;
+  /** The weights of its four terms: t₀ … t₃. */
+  readonly ts: Four;
+}
+
+/**
+ * Softmax of σ(x) = x + t₀(r₀ − x)₊ + t₁(x − r₁)₊ + t₂(r₂ − x)₊² + t₃(x − r₃)₊²: the temperature of each range of scores is learned.
+ * `ranges` and `ts` are four numbers each or tensors of shape [4], shared by all rows, differentiable. Monotone as long as σ is.
+ * @example multimax(tensor([0, 1, 2]), { ranges: [0, 1, 0, 1], ts: [0, 0.5, 0, 0] })
+ */
+export const multimax: RowMap<Segments> = /* @__PURE__ */ describe(
+  ((x: Tensor<Shape, FloatDType>, options: Segments & AxisOption): Tensor => {
+    checkOptions("multimax", options, ["ranges", "ts", "axis"]);
+    const axis = { axis: scores("multimax", x, options?.axis) };
+    checkFloat("multimax", x);
+    const [r, t] = [four("ranges", options?.ranges), four("ts", options?.ts)];
+    const run = bend as unknown as (x: Tensor, options: object) => typeof x;
+    const straight = run(x, { low: r[0], high: r[1], t: t[0], u: t[1], ...axis });
+    const squared = run(x, { low: r[2], high: r[3], t: t[2], u: t[3], power: 2, ...axis });
+    return softmax(addTensors(addTensors(x, straight as typeof x), squared as typeof x) as typeof x, axis);
+  }) as never,
+  {
+    name: "multimax",
+    kind: "structure",
+    doc: "Softmax after a learned piecewise transform of the scores: sharp for some ranges, flat for others.",
+    source: "Zhou, Fritz & Keuper 2024, eq. 8",
+    laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "masked", "oneClassIsOne"],
+    examples: [
+      {
+        args: [{ f64: [0, Math.LN2] }, { ranges: [0, 0, 0, 0], ts: [0, 1, 0, 0] }],
+        gives: [0.2, 0.8],
+      },
+      {
+        args: [{ f64: [0, Math.LN2] }, { ranges: { f64: [-1, 0, -1, 2] }, ts: { f64: [0.5, 1, 0.3, 0.2] } }],
+        gives: [0.2, 0.8],
+      },
+    ],
+  },
+);
+
+/** Four scalar arguments. */
+function four(key: string, given: unknown): readonly (number | Tensor)[] {
+  if (given instanceof Tensor && given.rank === 1 && given.size === 4)
+    return [0, 1, 2, 3].map((i) => slice(given as Tensor<Shape, FloatDType>, [i, i + 1]) as Tensor);
+  if (Array.isArray(given) && given.length === 4) return given;
+  throw new ArgumentError(
+    "multimax",
+    `${key} is ${given instanceof Tensor ? `of shape ${showShape(given.shape)}` : showValue(given)}`,
+    "give four numbers, or a tensor of shape [4]",
+  );
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Mixtures
+
+interface Mixture extends Op {
+  <D extends FloatDType>(logits: Tensor<Shape, D>, priorLogits: Tensor<Shape, D>): Tensor<Shape, D>;
+}
+
+/** Checks logits [..., K, n] beside prior logits [..., K]. */
+function checkMixture(place: string, logits: Tensor, priorLogits: Tensor): void {
+  checkTensor(place, logits);
+  checkTensor(place, priorLogits);
+  checkFloat(place, logits);
+  if (logits.rank < 2 || !sameShape(priorLogits.shape, logits.shape.slice(0, -1)))
+    throw new ShapeError(
+      place,
+      `prior logits of shape ${showShape(priorLogits.shape)} stand beside logits of shape ${showShape(logits.shape)}`,
+      "give logits of shape [..., K, n] and prior logits of shape [..., K]",
+    );
+}
+
+/**
+ * A mixture of K softmaxes: Σₖ πₖ·softmax(Lₖ) with π the softmax of the prior logits. Its logarithms have a rank that is not
+ * bounded by the dimension of an output layer. Logits [..., K, n] and prior logits [..., K] give [..., n].
+ * @example mixtureOfSoftmaxes(tensor([[0, 0], [0, 1]]), tensor([1, 2]))
+ */
+export const mixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
+  (<D extends FloatDType>(logits: Tensor<Shape, D>, priorLogits: Tensor<Shape, D>): Tensor<Shape, D> => {
+    checkMixture("mixtureOfSoftmaxes", logits, priorLogits);
+    const weights = expandDims(softmax(priorLogits as never), -1);
+    return sumOver(mulTensors(softmax(logits as never), weights as never) as never, {
+      axis: -2,
+    }) as unknown as Tensor<Shape, D>;
+  }) as never,
+  {
+    name: "mixtureOfSoftmaxes",
+    kind: "structure",
+    doc: "A weighted mean of softmaxes, whose logarithms have a higher rank than one softmax can have.",
+    source: "Yang, Dai, Salakhutdinov & Cohen 2018, section 2.3",
+    laws: [],
+    examples: [
+      {
+        args: [
+          [
+            [0, Math.LN2],
+            [1.0986122886681098, 0],
+          ],
+          [0, 0],
+        ],
+        gives: [0.5416666666666666, 0.4583333333333333],
+      },
+    ],
+  },
+);
+
+/**
+ * The logarithms of mixtureOfSoftmaxes' probabilities: logsumexpₖ(log πₖ + log softmax(Lₖ)).
+ * @example logMixtureOfSoftmaxes(tensor([[0, 0], [0, 1]]), tensor([1, 2]))
+ */
+export const logMixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
+  (<D extends FloatDType>(logits: Tensor<Shape, D>, priorLogits: Tensor<Shape, D>): Tensor<Shape, D> => {
+    checkMixture("logMixtureOfSoftmaxes", logits, priorLogits);
+    const weights = expandDims(logSoftmax(priorLogits as never), -1);
+    return logsumexp(addTensors(logSoftmax(logits as never), weights as never) as never, {
+      axis: -2,
+    }) as unknown as Tensor<Shape, D>;
+  }) as never,
+  {
+    name: "logMixtureOfSoftmaxes",
+    kind: "structure",
+    doc: "The logarithms of the probabilities of a mixture of softmaxes.",
+    source: "Yang, Dai, Salakhutdinov & Cohen 2018, section 2.3",
+    laws: [],
+    examples: [
+      {
+        args: [
+          [
+            [0, Math.LN2],
+            [0, Math.LN2],
+          ],
+          [0, 3],
+        ],
+        gives: [-1.0986122886681098, -0.40546510810816444],
+      },
+    ],
+  },
+);
+
+// ---------------------------------------------------------------------------------------------------------------
+// Stick-breaking
+
+/** σ(x)·Πσ(−before): each entry takes its share of what those before it leave. */
+const shares = /* @__PURE__ */ rowMap("stickBreaking", {
+  doc: "Each score takes its share of what is left of a stick; the last entry is the rest.",
+  source: "Sethuraman 1994; for attention: Tan et al. 2024, eq. 4",
+  params: { before: { is: "row", exact: true } },
+  program: ({ x, before }) => {
+    const left = exp(neg(cumsum(softplus(before) as Row)));
+    return add(mul(sigmoid(x), left), undefinedRow(before)) as Row;
+  },
+  laws: ["sumsToOne", "nonNegative", "nanRow"],
+  examples: [],
+});
+
+interface StickBreaking extends Op {
+  <D extends FloatDType>(x: Tensor<Shape, D>, options?: AxisOption): Tensor<Shape, D>;
+}
+
+/**
+ * Probabilities of n + 1 pieces from n scores: piece i is the share σ(xᵢ) of what the pieces before it leave, the last is the
+ * rest. Early scores take precedence: not permutation equivariant. The axis grows by one.
+ * @example stickBreaking(tensor([0, 0])) // [0.5, 0.25, 0.25]
+ */
+export const stickBreaking: StickBreaking = /* @__PURE__ */ describeAs(
+  ((x: Tensor<Shape, FloatDType>, options?: AxisOption): Tensor => {
+    checkOptions("stickBreaking", options, ["axis"]);
+    const axis = scores("stickBreaking", x, options?.axis);
+    checkFloat("stickBreaking", x);
+    const border = (before: number, value: number): Tensor =>
+      pad(
+        x as Tensor,
+        x.shape.map((_, i) => (i === axis ? [before, 1 - before] : [0, 0])),
+        value,
+      );
+    const run = shares as unknown as (x: Tensor, options: object) => Tensor;
+    // The last piece takes all that is left; nothing stands before the first.
+    return run(border(0, Number.POSITIVE_INFINITY), { before: border(1, Number.NEGATIVE_INFINITY), axis });
+  }) as never,
+  shares,
+  {
+    kind: "structure",
+    examples: [
+      { args: [[0, 0]], gives: [0.5, 0.25, 0.25] },
+      {
+        args: [[[0], [1.0986122886681098]]],
+        gives: [
+          [0.5, 0.5],
+          [0.75, 0.25],
+        ],
+      },
+    ],
+  },
+);
