@@ -29,7 +29,7 @@ import { type Loss, rowLoss } from "../core/rowloss.ts";
 import type { ScalarLike } from "../core/rowop.ts";
 import { exp, log, log1p } from "../core/words.ts";
 import { centred } from "../ops/maps/softmax.ts";
-import { deltaParam } from "./truncated.ts";
+import { deltaParam } from "../ops/maps/truncated.ts";
 
 /** log(1 + Σ eᵛ) over the classes of a set. */
 function logOnePlusSumExp(v: Row, set: RowMask): Scalar {

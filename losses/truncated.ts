@@ -6,15 +6,12 @@ import {
   div,
   equal,
   greater,
-  greaterEqual,
   index,
   lessEqual,
   max,
   not,
-  or,
   pick,
   type Row,
-  type RowMask,
   relu,
   type Scalar,
   select,
@@ -24,9 +21,9 @@ import {
 } from "../core/row/expr.ts";
 import { type IgnoreOption, type Loss, rowLoss } from "../core/rowloss.ts";
 import type { ScalarLike } from "../core/rowop.ts";
-import { exp, log, log1p } from "../core/words.ts";
+import { log, log1p } from "../core/words.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
-import { topK } from "../ops/maps/truncated.ts";
+import { deltaParam, nearTarget, topK } from "../ops/maps/truncated.ts";
 
 interface K extends IgnoreOption {
   /** How many scores are kept, at least 1. */
@@ -57,14 +54,6 @@ interface Delta extends IgnoreOption {
   readonly delta?: ScalarLike;
 }
 
-/** δ as an argument. What is kept does not move with it, so it has no gradient. */
-export const deltaParam: {
-  readonly is: "scalar";
-  readonly default: number;
-  readonly min: number;
-  readonly max: number;
-} = { is: "scalar", default: 0.1, min: 0, max: 1 };
-
 /**
  * Cross-entropy over the right class and those whose probability comes within δ of it or above: log Σ eˣ over them, less the
  * right score. An easy sample, of which only the right class is left, has loss 0 and gradient 0 exactly. δ = 1 is cross-entropy.
@@ -76,13 +65,7 @@ export const asSoftmaxLoss: Loss<Delta> = /* @__PURE__ */ rowLoss("asSoftmaxLoss
   against: "labels",
   params: { delta: deltaParam },
   program: ({ x, target, delta }) => {
-    const z = centred(x);
-    const e = stop(exp(z));
-    const total = sum(e);
-    const gap = sub(div(pick(e, target), total), div(e, total));
-    // Put so that a NaN row is kept whole, and comes out. The largest score is always kept, and a difference of equals is 0.
-    const kept = or(greaterEqual(x, pick(x, target)), not(greater(gap, delta))) as RowMask;
-    const { lse } = logSumExpCentred(z, kept);
+    const { lse } = logSumExpCentred(centred(x), nearTarget(x, target, delta));
     return add(lse, sub(stop(max(x)), pick(x, target))) as Scalar;
   },
   domain: { x: { min: -3, max: 3 } },

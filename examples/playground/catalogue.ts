@@ -89,7 +89,8 @@ function numberControl(
 ): Control {
   const domain = op.info.domain?.[name];
   const least = param.min ?? param.above ?? domain?.min ?? 0;
-  const greatest = param.max ?? param.below;
+  const bound = param.max ?? param.below;
+  const greatest = bound === "n" ? undefined : bound;
   const inside = (v: unknown): v is number =>
     typeof v === "number" && v > least && (greatest === undefined || v < greatest);
   const middle =
@@ -142,11 +143,12 @@ const ascending = (a: number | string, b: number | string): number =>
 function entryOf(op: Op): Entry {
   const { info } = op;
   const isLoss = info.kind === "loss";
+  const labelled = info.params?.target?.is === "label";
   const params = Object.entries(info.params ?? {}).filter(
     // The mark of rows to leave out means nothing where there is one row.
-    ([name]) => !isLoss || (name !== "target" && name !== "ignoreIndex"),
+    ([name]) => !labelled || (name !== "target" && name !== "ignoreIndex"),
   );
-  const positional = isLoss ? 0 : positionsOf(op) - 1;
+  const positional = labelled ? 0 : positionsOf(op) - 1;
   const controls = params.flatMap(([name, param], i) => controlOf(op, name, param, i + 1) ?? []);
   const defaults = Object.fromEntries(
     params.map(([name, param]) => [name, "default" in param ? param.default : undefined]),
@@ -162,7 +164,8 @@ function entryOf(op: Op): Entry {
       const formula = info.formula?.();
       return formula && { program: printProgram(formula.runnable.program), gradient: printGradient(formula) };
     },
-    call: (x, settings, label) => {
+    // A map that is for training takes the first class as the right one.
+    call: (x, settings, label = 0) => {
       const n = x.shape.at(-1)!;
       const given: (readonly [string, unknown])[] = controls.map((control) => {
         const value = settings[control.name];
@@ -174,7 +177,8 @@ function entryOf(op: Op): Entry {
       const changed = given.slice(positional).filter(([name, value]) => value !== defaults[name]);
       const options: { [name: string]: unknown } = Object.fromEntries(changed);
       if (isLoss) options.reduction = "sum"; // a mean would divide the weight of the only row out
-      const before = isLoss ? [[label]] : given.slice(0, positional).map(([, value]) => value);
+      const labels = new Array<number>(x.size / n).fill(label);
+      const before = labelled ? [labels] : given.slice(0, positional).map(([, value]) => value);
       return Object.keys(options).length > 0 ? fn(x, ...before, options) : fn(x, ...before);
     },
   };

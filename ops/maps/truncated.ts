@@ -17,6 +17,7 @@ import {
   index,
   less,
   lessEqual,
+  max,
   maximum,
   mul,
   n,
@@ -115,17 +116,25 @@ function known(target: Scalar): Scalar {
 
 /** The right class, and those whose probability lies at most δ below its own: what AS-Softmax keeps. */
 export function nearTarget(x: Row, target: Scalar, delta: Scalar): RowMask {
-  const e = exp(centred(x));
-  const q = div(e, sum(e)) as Row;
-  return or(equal(index, target), lessEqual(sub(pick(q, target), q), stop(delta))) as RowMask;
+  const e = stop(exp(centred(x)));
+  const total = sum(e);
+  const gap = sub(div(pick(e, target), total), div(e, total));
+  // Put so that a NaN row is kept whole, and comes out. The largest score is always kept, and a difference of equals is 0.
+  return or(greaterEqual(x, pick(x, target)), not(greater(gap, stop(delta)))) as RowMask;
 }
+
+/** δ as an argument. What is kept does not move with it, so it has no gradient. */
+export const deltaParam: {
+  readonly is: "scalar";
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+} = { is: "scalar", default: 0.1, min: 0, max: 1 };
 
 interface Delta {
-  /** The margin δ of probability in [0, 1] beyond which a class counts as beaten; 1 is softmax. */
-  readonly delta: ScalarLike;
+  /** The margin δ of probability in [0, 1] beyond which a class counts as beaten; 0.1 by default, 1 is softmax. */
+  readonly delta?: ScalarLike;
 }
-
-type AsSoftmax = LabelledMap<Delta>;
 
 /**
  * Softmax for training that leaves out what is already beaten: every class whose softmax probability lies more than δ below that
@@ -133,10 +142,10 @@ type AsSoftmax = LabelledMap<Delta>;
  * What is kept counts as constant. For inference take softmax.
  * @example asSoftmax(tensor([[0, 0.6931, -5]]), [1], { delta: 0.5 }) // [[0.3333, 0.6667, 0]]
  */
-export const asSoftmax: AsSoftmax = /* @__PURE__ */ rowMap("asSoftmax", {
+export const asSoftmax: LabelledMap<Delta> = /* @__PURE__ */ rowMap("asSoftmax", {
   doc: "Softmax over the right class and those that it does not yet beat by a margin of probability.",
   source: "Lv et al. 2025, arXiv 2508.03175",
-  params: { target: { is: "label" }, delta: { is: "scalar", min: 0, max: 1 } },
+  params: { target: { is: "label" }, delta: deltaParam },
   positional: ["target"],
   program: ({ x, target, delta }) => {
     const { result, vjp } = softmaxOfKept(x, nearTarget(x, target, delta));
@@ -149,7 +158,7 @@ export const asSoftmax: AsSoftmax = /* @__PURE__ */ rowMap("asSoftmax", {
       args: [[[0, Math.LN2, -5]], { i32: [1] }, { delta: 0.5 }],
       gives: [[0.3333333333333333, 0.6666666666666666, 0]],
     },
-    { args: [[[9, 0, 1]], { i32: [0] }, { delta: 0.1 }], gives: [[1, 0, 0]] },
+    { args: [[[9, 0, 1]], { i32: [0] }], gives: [[1, 0, 0]] },
   ],
 });
 
@@ -170,7 +179,8 @@ export const evSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("evSoftmax", {
   program: ({ x, eps }) => {
     const z = centred(x);
     const finite = greater(z, Number.NEGATIVE_INFINITY) as RowMask;
-    const kept = greaterEqual(z, div(sum(select(finite, z, 0)), count(finite))) as RowMask;
+    // Put so that a NaN row is kept whole, and comes out.
+    const kept = not(less(z, div(sum(select(finite, z, 0)), count(finite)))) as RowMask;
     if (constantOf(eps) === 0) return softmaxOfKept(x, kept);
     const e = exp(z) as Row;
     const w = select(kept, e, mul(eps, e)) as Row;
@@ -208,9 +218,9 @@ export const evSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("evSoftmax", {
 
 /** wᵢeᶻ/Σwᵢeᶻ with wᵢ = (z + t)₊: what lies t or more below the maximum has weight 0. */
 function tSoftmaxOf(x: Row, t: Scalar): { readonly p: Row; readonly vjp: HandWrittenGradient } {
-  const z = centred(x);
-  const w = relu(add(z, t)) as Row;
-  const e = exp(z) as Row;
+  // The weights move with the maximum; the exponentials are only scaled by it.
+  const w = relu(add(sub(x, max(x)), t)) as Row;
+  const e = exp(centred(x)) as Row;
   const total = sum(mul(w, e));
   const p = div(mul(w, e), total) as Row;
   return {

@@ -3,7 +3,7 @@
 
 import { dtypes, type TypedArray } from "../../dtype.ts";
 import { nodesOf } from "../../row/differentiate.ts";
-import { dependsOn, type Expr, type InputInfo, type RootParts } from "../../row/expr.ts";
+import { type Expr, freeUnknowns, type InputInfo, type RootParts, type SeriesParts } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import { roundHalfEven } from "../../special.ts";
 
@@ -86,26 +86,25 @@ function reduce(word: string, row: Cell, n: number): number {
 
 /** Everything that stays the same from row to row and call to call. */
 class Reading {
-  /** Nodes outside every root's formula, arguments first. */
+  /** Nodes outside every root's and series' formula, arguments first. */
   private readonly steps: readonly Expr[];
-  /** For each root, the nodes that must be evaluated anew for every τ. */
+  /** For each root and series, the nodes that must be evaluated anew for every τ or term. */
   private readonly inner = new Map<Expr, readonly Expr[]>();
   private readonly kernel: Kernel;
 
   constructor(kernel: Kernel) {
     this.kernel = kernel;
     const all = nodesOf(kernel.program.results);
-    // What reads a root's unknown is evaluated by the root, once for every τ that it tries.
-    const inside = new Set<Expr>();
-    for (const e of all) if (e.word === "bound" || e.args.some((a) => inside.has(a))) inside.add(e);
-    this.steps = all.filter((e) => !inside.has(e));
-    for (const e of this.steps) {
-      if (e.word !== "root") continue;
-      const { variable, value, slope } = e.detail as RootParts;
-      this.inner.set(
-        e,
-        nodesOf([value, slope]).filter((x) => x !== variable && dependsOn(x, variable)),
-      );
+    // What reads an unknown is evaluated by the root or series that it belongs to, once for every value of it.
+    const free = freeUnknowns(all);
+    this.steps = all.filter((e) => free.get(e)!.size === 0);
+    for (const e of all) {
+      if (e.word !== "root" && e.word !== "series") continue;
+      const { variable, value, slope = value } = e.detail as SeriesParts & Partial<RootParts>;
+      const known = new Set([variable, ...free.get(e)!]);
+      const own = (x: Expr): boolean =>
+        x !== variable && free.get(x)!.has(variable) && [...free.get(x)!].every((v) => known.has(v));
+      this.inner.set(e, nodesOf([value, slope]).filter(own));
     }
   }
 
@@ -160,6 +159,8 @@ class Reading {
       }
       case "root":
         return this.solve(e, a as number, b as number, cells, n);
+      case "series":
+        return this.total(e, a as number, cells, n);
       case "input":
         throw new Error(
           `row program ${this.kernel.program.name}: the input ${(e.detail as InputInfo).name} has no operand`,
@@ -182,6 +183,20 @@ class Reading {
     const out = new Float64Array(n);
     for (let i = 0; i < n; i++) out[i] = f(i);
     return out;
+  }
+
+  /** The sum of a series. */
+  private total(e: Expr, count: number, cells: Map<Expr, Cell>, n: number): Cell {
+    const { variable, value } = e.detail as SeriesParts;
+    const scratch = new Map(cells);
+    const total = new Float64Array(e.kind === "scalar" ? 1 : n);
+    for (let k = 0; k < count; k++) {
+      scratch.set(variable, k);
+      for (const x of this.inner.get(e)!) scratch.set(x, this.evaluate(x, scratch, n));
+      const term = scratch.get(value)!;
+      for (let i = 0; i < total.length; i++) total[i]! += at(term, i);
+    }
+    return e.kind === "scalar" ? total[0]! : total;
   }
 
   /** Newton from the left with a bracket; what it does is said at `root` in the row language. */
@@ -231,6 +246,7 @@ class Reading {
 }
 
 function kthLargest(row: Float64Array, k: number): number {
+  if (Number.isNaN(k)) return k;
   for (const v of row) if (Number.isNaN(v)) return v;
   const sorted = Float64Array.from(row).sort();
   return sorted[Math.max(0, Math.min(sorted.length - 1, sorted.length - k))]!;
