@@ -15,6 +15,7 @@ import {
 } from "./divergences.ts";
 import { entmax15Loss, entmaxLoss, normmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
 import { adaptiveFocal, focal } from "./focal.ts";
+import { jsDivergence } from "./js-divergence.ts";
 import { learnableLabelSmoothing } from "./learned-smoothing.ts";
 import { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
 import {
@@ -61,6 +62,7 @@ export {
 } from "./divergences.ts";
 export * from "./fenchel-young.ts";
 export { adaptiveFocal, focal } from "./focal.ts";
+export { jsDivergence } from "./js-divergence.ts";
 export { learnableLabelSmoothing } from "./learned-smoothing.ts";
 export { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
 export * from "./metrics.ts";
@@ -106,6 +108,7 @@ export const allLosses: readonly Op[] = [
   klDivergenceLogits,
   kdKl,
   kdComposite,
+  jsDivergence,
   policyGradientEntropy,
   sparsemaxLoss,
   entmax15Loss,
