@@ -10,6 +10,7 @@ import {
   type Expr,
   equal,
   evaluated,
+  freeUnknowns,
   type InputInfo,
   isReadBack,
   type Kind,
@@ -169,8 +170,10 @@ export class Formula {
     const results = all.slice(0, count);
     const lateOnly = new Set<Expr>(cotangents);
     const overRow = new Set<Expr>();
-    for (const e of nodesOf(all)) {
-      if (e.args.some((a) => lateOnly.has(a)) || e.word === "bound") lateOnly.add(e);
+    const nodes = nodesOf(all);
+    const free = freeUnknowns(nodes);
+    for (const e of nodes) {
+      if (reads(e).some((a) => lateOnly.has(a))) lateOnly.add(e);
       if (e.kind === "row" || reads(e).some((a) => overRow.has(a))) overRow.add(e);
     }
     const saved: Expr[] = [];
@@ -193,7 +196,13 @@ export class Formula {
         placeholders.set(e, { node, source: { from: "result", at: k } });
         return node;
       }
-      if (e.kind === "scalar" && e.sort === "number" && overRow.has(e) && !lateOnly.has(e)) {
+      if (
+        e.kind === "scalar" &&
+        e.sort === "number" &&
+        overRow.has(e) &&
+        !lateOnly.has(e) &&
+        free.get(e)!.size === 0
+      ) {
         const node = savedInput(`saved${saved.length}`, e);
         placeholders.set(e, { node, source: { from: "saved", at: saved.length } });
         saved.push(e);

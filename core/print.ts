@@ -3,7 +3,7 @@
 
 import type { Formula } from "./formula.ts";
 import { nodesOf } from "./row/differentiate.ts";
-import type { Expr, InputInfo, RootParts } from "./row/expr.ts";
+import type { Expr, InputInfo, RootParts, SeriesParts } from "./row/expr.ts";
 import type { Program } from "./row/program.ts";
 
 const infix: { readonly [word: string]: readonly [symbol: string, precedence: number] } = {
@@ -22,7 +22,8 @@ const infix: { readonly [word: string]: readonly [symbol: string, precedence: nu
 /** Whether a node deserves a line of its own: what is folded from a row, and what is used in several places. */
 function isNamed(e: Expr, uses: ReadonlyMap<Expr, number>): boolean {
   if (e.args.length === 0) return false;
-  if (["sum", "max", "min", "count", "argmax", "kth", "root", "cumsum"].includes(e.word)) return true;
+  if (["sum", "max", "min", "count", "argmax", "kth", "root", "series", "cumsum"].includes(e.word))
+    return true;
   return (uses.get(e) ?? 0) > 1 && !["neg", "stop", "pick"].includes(e.word);
 }
 
@@ -90,6 +91,8 @@ class Printer {
         const where = support ? ` on ${this.text(support)}` : "";
         return `the t in [${this.text(a)}, ${this.text(b)}] with ${this.inline(value)} = 0${where}`;
       }
+      case "series":
+        return `Σ over t < ${this.text(a)} of ${this.inline((e.detail as SeriesParts).value)}`;
       case "n":
       case "index":
         return e.word;

@@ -4,12 +4,14 @@
 
 import { emitRoot } from "./backends/wasm/emit-root.ts";
 import { emitCumsum, emitKth } from "./backends/wasm/emit-scans.ts";
+import { emitSeries } from "./backends/wasm/emit-series.ts";
 import type { EmitStep, EmitWord } from "./backends/wasm/emit-values.ts";
 import * as math from "./backends/wasm/math.ts";
 import { type RootHints, rootOf } from "./row/differentiate.ts";
 import {
   add,
   binary,
+  boundVariable,
   constant,
   div,
   type Expr,
@@ -26,6 +28,7 @@ import {
   relu,
   type Scalar,
   select,
+  seriesNode,
   sqrt,
   sub,
   unary,
@@ -240,6 +243,31 @@ export function root(
   hints: RootHints = {},
 ): Scalar {
   return rootOf(rootWord, equation, lo, hi, hints);
+}
+
+const seriesWord: Walk = { wasm: emitSeries };
+/**
+ * Σ term(k) for k = 0 … count − 1, of rows or of scalars. The terms may hold reductions; the count may be computed, but is
+ * constant to differentiation.
+ */
+export function series<V extends Value>(count: Scalar | number, term: (k: Scalar) => V): V {
+  const k = boundVariable();
+  return seriesNode(lift("series", count) as Scalar, k, lift("series", term(k)), seriesWord) as V;
+}
+
+/**
+ * ∫ f(t) dt between two numbers by so many nodes at equal distances: for a smooth f that has died away at both ends, each digit
+ * costs the same. Its derivative is an integral again.
+ *
+ * @example
+ * const p = integrate((t) => exp(sub(mul(-0.5, mul(t, t)), x)), -9, 9, 145);
+ */
+export function integrate<V extends Value>(f: (t: Scalar) => V, from: number, to: number, nodes: number): V {
+  const step = (to - from) / (nodes - 1);
+  return mul(
+    step,
+    series(nodes, (k) => f(add(from, mul(step, k)) as Scalar)),
+  ) as Expr as V;
 }
 
 export type {

@@ -32,7 +32,9 @@ import {
   rebuild,
   rootNode,
   type Scalar,
+  type SeriesParts,
   select,
+  seriesNode,
   sign,
   sub,
   substitute,
@@ -184,29 +186,49 @@ function handBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
   }
 }
 
+type Cotangent = readonly [to: Expr, v: Value];
+
+/** The cotangents of what a formula of an unknown reads from outside, given its own. */
+function throughFormula(variable: Scalar, value: Value, seed: Value): Cotangent[] {
+  const inside = new Cotangents();
+  inside.add(value, seed);
+  const outside: Cotangent[] = [];
+  for (const node of nodesOf([value]).reverse()) {
+    const cotangent = inside.of(node);
+    if (!cotangent || node === variable) continue;
+    if (dependsOn(node, variable)) passBack(node, cotangent, (to, w) => inside.add(to, w));
+    else outside.push([node, cotangent]);
+  }
+  return outside;
+}
+
+/** A series of terms: each hands back on its own, and the shares add up. */
+function handBackSeries(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
+  const { variable, value } = e.detail as SeriesParts;
+  for (const [to, w] of throughFormula(variable, value, v))
+    give(to, seriesNode(e.args[0] as Scalar, variable, w, e.meaning, e));
+}
+
 /** Implicit function theorem: dτ = −(∂F/∂x · dx)/F_τ, with F's own variable replaced by the root. */
 function handBackRoot(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
   const { variable, value, slope } = e.detail as RootParts;
   // An empty free set has no slope, and τ does not move.
   const seed = select(equal(slope, 0), 0, neg(div(v, slope)));
-  const inside = new Cotangents();
-  inside.add(value, seed);
-  const outside: { to: Expr; v: Value }[] = [];
-  for (const node of nodesOf([value]).reverse()) {
-    const cotangent = inside.of(node);
-    if (!cotangent) continue;
-    if (node === variable) continue;
-    if (dependsOn(node, variable)) handBack(node, cotangent, (to, w) => inside.add(to, w));
-    else outside.push({ to: node, v: cotangent });
-  }
+  const outside = throughFormula(variable, value, seed);
   const settled = substitute(
-    outside.map((o) => o.v),
+    outside.map(([, w]) => w),
     // The root itself stays: its own formula keeps its unknown.
     (x) => (x === variable || x === e ? e : undefined),
   );
-  outside.forEach((o, k) => {
-    give(o.to, settled[k] as Value);
+  outside.forEach(([to], k) => {
+    give(to, settled[k] as Value);
   });
+}
+
+function passBack(e: Expr, v: Value, give: (to: Expr, v: Value) => void): void {
+  if (e.word === "root") handBackRoot(e, v, give);
+  else if (e.word === "series") handBackSeries(e, v, give);
+  else handBack(e, v, give);
 }
 
 /**
@@ -234,8 +256,7 @@ export function adjoints(
     const give = (to: Expr, w: Value): void => {
       if (active.has(to)) all.add(to, w);
     };
-    if (e.word === "root") handBackRoot(e, v, give);
-    else handBack(e, v, give);
+    passBack(e, v, give);
   }
   return wanted.map((e) => all.of(e) ?? zero);
 }
@@ -270,6 +291,7 @@ export function tangent(e: Expr, variable: Scalar): Value {
         break;
       case "pick":
       case "root":
+      case "series":
         throw new ArgumentError(
           "root",
           `a ${x.word} of the unknown stands inside its equation`,

@@ -66,7 +66,16 @@ export type Word =
   | "pick"
   | "kth"
   | "cumsum"
-  | "root";
+  | "root"
+  | "series";
+
+/** What a `series` carries besides its count (its argument). */
+export interface SeriesParts {
+  /** The number of the term, 0 … count − 1, inside `value`. */
+  readonly variable: Scalar;
+  /** The term. */
+  readonly value: Value;
+}
 
 /** What a `root` carries besides its bracket (its two arguments). */
 export interface RootParts {
@@ -92,7 +101,7 @@ export interface InputInfo {
   readonly maximumOf?: Expr;
 }
 
-type Detail = number | InputInfo | RootParts | undefined;
+type Detail = number | InputInfo | RootParts | SeriesParts | undefined;
 
 /**
  * What a word means that is more than an instruction: its derivative, and its value on each device. It hangs on the word's
@@ -597,7 +606,10 @@ export function pick(row: Operand | Mask, label: Scalar | number): Scalar {
     let r = memo.get(e);
     if (!r) {
       if (e.word === "index") r = clamp(at, 0, sub(n, 1));
-      else if (e.word === "input" || e.word === "cumsum") r = intern("pick", "scalar", e.sort, [e, at]);
+      else if (e.word === "series") {
+        const { variable, value } = e.detail as SeriesParts;
+        r = seriesNode(e.args[0] as Scalar, variable, down(value) as Value, e.meaning);
+      } else if (e.word === "input" || e.word === "cumsum") r = intern("pick", "scalar", e.sort, [e, at]);
       else r = rebuild(e, e.args.map(down));
       memo.set(e, r);
     }
@@ -607,9 +619,9 @@ export function pick(row: Operand | Mask, label: Scalar | number): Scalar {
 }
 
 // ---------------------------------------------------------------------------------------------------------------
-// root
+// root and series
 
-/** A fresh unknown, for a root's formula. */
+/** A fresh unknown, for the formula of a root or a series. */
 export function boundVariable(): Scalar {
   return fresh("bound", "scalar", "number", [], undefined) as Scalar;
 }
@@ -617,6 +629,23 @@ export function boundVariable(): Scalar {
 /** Builds the node of a root from its parts; authors call `root` of `words.ts`. */
 export function rootNode(lo: Scalar, hi: Scalar, parts: RootParts, meaning?: Meaning): Scalar {
   return fresh("root", "scalar", "number", [lo, hi], parts, meaning) as Scalar;
+}
+
+/**
+ * Σ value over the numbers 0 … count − 1 of a variable, which the new node has to itself; `kept` is not looked into. Authors
+ * call `series` of `words.ts`.
+ */
+export function seriesNode(
+  count: Scalar,
+  variable: Scalar,
+  value: Value,
+  meaning: Meaning | undefined,
+  kept?: Expr,
+): Value {
+  const own = boundVariable();
+  const [term] = substitute([value], (e) => (e === variable ? own : e === kept ? e : undefined)) as [Value];
+  if (!dependsOn(term, own)) return mul(count, term);
+  return fresh("series", term.kind, "number", [count], { variable: own, value: term }, meaning) as Value;
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -676,6 +705,8 @@ export function rebuild(e: Expr, args: readonly Expr[]): Expr {
       return pick(args[0] as Row, b as Scalar);
     case "root":
       return rootNode(a as Scalar, b as Scalar, e.detail as RootParts, e.meaning);
+    case "series":
+      return fresh("series", e.kind, "number", [a], e.detail, e.meaning);
     default:
       return (
         e.meaning?.build?.(a, b) ??
@@ -684,15 +715,28 @@ export function rebuild(e: Expr, args: readonly Expr[]): Expr {
   }
 }
 
-/** Every expression that a node reads: its arguments and, for a root, the formula inside. */
+/** Every expression that a node reads: its arguments and, for a root or a series, the formula inside. */
 export function reads(e: Expr): readonly Expr[] {
+  if (e.word === "series") return [...e.args, (e.detail as SeriesParts).value];
   if (e.word !== "root") return e.args;
   const { value, slope, support } = e.detail as RootParts;
   return support ? [...e.args, value, slope, support] : [...e.args, value, slope];
 }
 
+/** For each node the unknowns that are free in it: that of a root or a series is not free outside it. Arguments come first. */
+export function freeUnknowns(nodes: readonly Expr[]): ReadonlyMap<Expr, ReadonlySet<Expr>> {
+  const free = new Map<Expr, ReadonlySet<Expr>>();
+  for (const e of nodes) {
+    const found = new Set<Expr>(e.word === "bound" ? [e] : reads(e).flatMap((a) => [...free.get(a)!]));
+    if (e.word === "root" || e.word === "series")
+      found.delete((e.detail as RootParts | SeriesParts).variable);
+    free.set(e, found);
+  }
+  return free;
+}
+
 /**
- * Replaces nodes by others throughout; the formula inside a root is rewritten too. `replace` may go on below a node by
+ * Replaces nodes by others throughout; the formula inside a root or a series is rewritten too. `replace` may go on below a node by
  * calling its second argument. Formulas that belong together must be given together: a rewritten root is a new node.
  */
 export function substitute(
@@ -718,6 +762,13 @@ export function substitute(
         r = same
           ? e
           : rootNode(args[0] as Scalar, args[1] as Scalar, { ...parts, value, slope, support }, e.meaning);
+      } else if (e.word === "series") {
+        const parts = e.detail as SeriesParts;
+        const value = go(parts.value) as Value;
+        r =
+          value === parts.value && args[0] === e.args[0]
+            ? e
+            : fresh("series", value.kind, "number", args, { ...parts, value }, e.meaning);
       } else r = rebuild(e, args);
     }
     memo.set(e, r);

@@ -10,6 +10,7 @@ import {
   type Mask,
   neg,
   type RootParts,
+  type SeriesParts,
   select,
   type Value,
 } from "./expr.ts";
@@ -44,6 +45,8 @@ export interface Pass extends Common {
   readonly kind: "pass";
   readonly reductions: Expr[];
   readonly writes: Write[];
+  /** Series of rows, to whose sum this pass adds a term. */
+  readonly terms: Expr[];
 }
 
 /** A scalar that is a function of scalars. */
@@ -82,7 +85,17 @@ export interface Gather {
   readonly sample: Expr | undefined;
 }
 
-export type Step = Pass | ScalarStep | ScanStep | RootStep;
+/** The sum of a series: of rows in its place, or of scalars. */
+export interface SeriesStep extends Common {
+  readonly kind: "series";
+  readonly node: Expr;
+  /** The scratch row of its sum, if that is a row. */
+  readonly slot: number | undefined;
+  /** What is computed for every term. */
+  readonly body: readonly Step[];
+}
+
+export type Step = Pass | ScalarStep | ScanStep | RootStep | SeriesStep;
 
 export interface Schedule {
   readonly steps: readonly Step[];
@@ -113,7 +126,7 @@ const strict: ReadonlySet<string> = /* @__PURE__ */ new Set(
 const folds = (e: Expr): boolean =>
   e.word === "sum" || e.word === "max" || e.word === "min" || e.word === "count" || e.word === "argmax";
 
-/** What one iteration of a root computes, or (without a root) the whole program. */
+/** What one iteration of a root or a series computes, or (without one) the whole program. */
 class Region {
   readonly depth: number;
   /** Nodes that belong here, arguments first. */
@@ -134,7 +147,7 @@ export function schedule(program: Program): Schedule {
 class Scheduler {
   private readonly outer = new Region(0);
   private readonly home = new Map<Expr, Region>();
-  /** For each root, what its iteration computes, and what its rescaling does. */
+  /** For each root and series, what its iteration computes, and what the root's rescaling does. */
   private readonly regions = new Map<Expr, { body: Region; straight: Region }>();
   /** Rows that the body being ordered reads from where they were gathered. */
   private readonly gathered = new Set<Expr>();
@@ -193,6 +206,11 @@ class Scheduler {
         : new Region(0);
       this.regions.set(e, { body, straight: rescaling });
       reads = new Set([...e.args, ...body.reads, ...rescaling.reads]);
+    } else if (e.word === "series") {
+      const { variable, value } = e.detail as SeriesParts;
+      const body = this.open(variable, [value], inside);
+      this.regions.set(e, { body, straight: new Region(0) });
+      reads = new Set([...e.args, ...body.reads]);
     }
     let home = this.outer;
     for (const arg of reads) {
@@ -229,17 +247,19 @@ class Scheduler {
   }
 
   /** The steps of a region: for each level its scalars, then a pass over the row. */
-  private steps(region: Region, writes: readonly { write: Write; level: number }[]): Step[] {
+  private steps(region: Region, writes: readonly { write: Write; level: number }[], series?: Expr): Step[] {
     const steps: Step[] = [];
     let last = 0;
     for (const e of region.nodes) last = Math.max(last, this.level.get(e)!);
     for (const w of writes) last = Math.max(last, w.level);
+    const { value: term } = (series?.detail ?? {}) as Partial<SeriesParts>;
     for (let level = 0; level <= last; level++) {
-      const pass: Pass = { kind: "pass", order: 0, keeps: [], reductions: [], writes: [] };
+      const pass: Pass = { kind: "pass", order: 0, keeps: [], reductions: [], writes: [], terms: [] };
       for (const node of region.nodes) {
         if (this.level.get(node) !== level) continue;
         if (folds(node)) pass.reductions.push(node);
         else if (node.word === "root") this.root(node, steps);
+        else if (node.word === "series") this.series(node, steps);
         else if (node.word === "cumsum" || node.word === "kth") {
           const step: ScanStep = {
             kind: node.word,
@@ -256,11 +276,13 @@ class Scheduler {
         }
       }
       for (const w of writes) if (w.level === level) pass.writes.push(w.write);
-      if (pass.reductions.length + pass.writes.length === 0) continue;
+      if (term?.kind === "row" && this.level.get(term) === level) pass.terms.push(series!);
+      if (pass.reductions.length + pass.writes.length + pass.terms.length === 0) continue;
       const placed = { ...pass, order: this.order++ };
       steps.push(placed);
       for (const r of placed.reductions) this.walk(placed, r.args[0]!);
       for (const w of placed.writes) this.walk(placed, w.row);
+      if (placed.terms.length > 0) this.walk(placed, term!);
     }
     return steps;
   }
@@ -282,10 +304,7 @@ class Scheduler {
       for (const e of frontier) rows.set(e, this.slots++);
       gather = { support, rows, sample: this.sample(frontier, node) };
     } else {
-      // Rows that do not depend on τ and are dear are computed before the iteration, not in it.
-      prepare = { kind: "pass", order: this.order++, keeps: [], reductions: [], writes: [] };
-      steps.push(prepare);
-      for (const e of frontier) this.walk(prepare, e);
+      prepare = this.prepare(frontier, steps);
     }
     const step = {
       kind: "root" as const,
@@ -305,6 +324,41 @@ class Scheduler {
     steps.push(step);
     // A row first computed in the body is needed only there, or the walk above has kept it.
     if (prepare && prepare.keeps.length === 0) steps.splice(steps.indexOf(prepare), 1);
+  }
+
+  private series(node: Expr, steps: Step[]): void {
+    const { body: region } = this.regions.get(node)!;
+    const prepare = this.prepare(
+      [...region.reads].filter((e) => e.kind === "row"),
+      steps,
+    );
+    const step = {
+      kind: "series" as const,
+      node,
+      slot: node.kind === "row" ? this.slots++ : undefined,
+      order: this.order++,
+      keeps: [],
+      body: [] as Step[],
+    };
+    step.body = this.steps(region, [], node);
+    steps.push(step);
+    if (node.kind === "row") this.kept.set(node, { from: step, lastUse: step.order });
+    if (prepare.keeps.length === 0) steps.splice(steps.indexOf(prepare), 1);
+  }
+
+  /** Rows that an iteration reads and that are dear are computed before it, not in it. */
+  private prepare(rows: readonly Expr[], steps: Step[]): Pass {
+    const pass: Pass = {
+      kind: "pass",
+      order: this.order++,
+      keeps: [],
+      reductions: [],
+      writes: [],
+      terms: [],
+    };
+    steps.push(pass);
+    for (const e of rows) this.walk(pass, e);
+    return pass;
   }
 
   /** A maximum, computed before the root, over a row that all these rows are functions of, entry by entry. */
@@ -354,7 +408,7 @@ class Scheduler {
     const out = new Map<Expr, { place: Place; from: Step }>();
     for (const [e, { from, lastUse }] of this.kept) {
       let place: Place | undefined;
-      if (from.kind === "cumsum" && from.node === e) place = { slot: from.slot };
+      if ((from.kind === "cumsum" || from.kind === "series") && from.node === e) place = { slot: from.slot! };
       for (const [result, order] of written) {
         if (place || taken.has(result) || this.program.stored[result] !== "float") continue;
         if (order >= lastUse || this.results[result] === e) {

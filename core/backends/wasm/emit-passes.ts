@@ -1,10 +1,10 @@
 // Writes one walk over a row: the loop over vectors with its unrolled, single and masked bodies, and what folds or
 // stores the entries on the way. Knows nothing of the order of passes.
 
-import type { Expr } from "../../row/expr.ts";
+import type { Expr, SeriesParts } from "../../row/expr.ts";
 import type { Pass, Step } from "../../row/schedule.ts";
 import type { Local } from "./assembler.ts";
-import { emitHot, fold, keeping, type Sink, writing } from "./emit-sinks.ts";
+import { adding, emitHot, fold, keeping, type Sink, writing } from "./emit-sinks.ts";
 import { type Frame, Site, type Stream } from "./emit-values.ts";
 import * as op from "./opcodes.ts";
 
@@ -219,6 +219,7 @@ export function emitPass(frame: Frame, pass: Pass): void {
     ...pass.reductions.map((e) => fold(frame, e)),
     ...keeping(frame, pass.keeps, pass.writes),
     ...writing(frame, pass),
+    ...pass.terms.map((e) => adding((e.detail as SeriesParts).value, frame.kept(e)!)),
   ]);
   for (const w of pass.writes) for (const h of w.hot) emitHot(frame, w.result, h);
 }

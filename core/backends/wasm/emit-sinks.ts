@@ -315,6 +315,20 @@ export function storing(row: Expr, stream: Stream): Sink {
   };
 }
 
+/** Adds a row to the sum of a series. */
+export function adding(row: Expr, sum: Stream): Sink {
+  return {
+    reads: [row],
+    stream: sum,
+    take(site) {
+      site.local(row);
+    },
+    put(site) {
+      site.addWhole(sum, site.local(row));
+    },
+  };
+}
+
 /** The sinks of a pass's results. */
 export function writing(frame: Frame, pass: Pass): Sink[] {
   const { f, lanes } = frame;

@@ -121,6 +121,7 @@ export class Frame {
       r =
         e.word === "bound" ||
         e.word === "root" ||
+        e.word === "series" ||
         e.word === "kth" ||
         e.word === "sum" ||
         e.word === "max" ||
@@ -283,6 +284,14 @@ export class Site {
       .get(this.bases.get(slot.pointer)!)
       .get(value)
       .store(op.v128Store, 16 * this.copy);
+  }
+
+  /** Adds to a whole vector of a scratch row. */
+  addWhole(slot: Stream, value: Local): void {
+    const base = this.bases.get(slot.pointer)!;
+    const offset = 16 * this.copy;
+    this.frame.f.get(base).get(base).load(op.v128Load, offset);
+    this.frame.f.get(value).op(this.frame.lanes.add).store(op.v128Store, offset);
   }
 
   /** Stores a vector: all lanes, or those that lie within the row. */

@@ -36,6 +36,7 @@ export function compileRows(kernel: Kernel, memory: WebAssembly.Memory): RowFunc
 
 /** Whether the step, or one inside it, gathers entries. */
 function gathers(step: Step): boolean {
+  if (step.kind === "series") return step.body.some(gathers);
   return step.kind === "root" && (step.gather !== undefined || step.body.some(gathers));
 }
 

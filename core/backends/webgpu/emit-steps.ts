@@ -1,9 +1,9 @@
-// Writes the words that take steps of their own as WGSL: roots by Newton's iteration, the k-th largest entry, running sums.
+// Writes the words that take steps of their own as WGSL: roots by Newton's iteration, the sums of series, the k-th largest entry, running sums.
 
 import { nodesOf } from "../../row/differentiate.ts";
-import type { Expr, RootParts } from "../../row/expr.ts";
-import type { RootStep, ScanStep, Step } from "../../row/schedule.ts";
-import { type Frame, holding, walk, walkChunk } from "./emit-walks.ts";
+import type { Expr, RootParts, SeriesParts } from "../../row/expr.ts";
+import type { RootStep, ScanStep, SeriesStep, Step } from "../../row/schedule.ts";
+import { type Frame, holding, slot, walk, walkChunk } from "./emit-walks.ts";
 
 /** Whether a row is dear to compute again. */
 const isDear = (row: Expr): boolean => nodesOf([row]).some((e) => e.kind === "row" && e.meaning?.js);
@@ -26,9 +26,10 @@ export function emitRoot(frame: Frame, step: RootStep, emitSteps: (steps: readon
   // Bisecting every other time, enough turns for all bits
   shader.block(`for (var turn = 0; turn < 120 && !${s}.done; turn++)`, () => {
     shader.values.set(variable, shader.let("tau", `${s}.tau`));
+    const { iterates } = frame;
     frame.iterates = true;
     emitSteps(step.body);
-    frame.iterates = false;
+    frame.iterates = iterates;
     const f = shader.operand(value, "f32");
     const df = shader.operand(slope, "f32");
     let newton = `${f} / ${df}`;
@@ -41,6 +42,40 @@ export function emitRoot(frame: Frame, step: RootStep, emitSteps: (steps: readon
     shader.line(`${s} = s_search(${s}, ${f}, ${newton});`);
   });
   shader.define(node, `${s}.best`);
+}
+
+/** The sum of a series: the steps of its terms in a loop. A sum of rows stands at hand, or in memory of its own. */
+export function emitSeries(
+  frame: Frame,
+  step: SeriesStep,
+  emitSteps: (steps: readonly Step[]) => void,
+  memory: () => (i: string) => string,
+): void {
+  const { shader } = frame;
+  const { node } = step;
+  const { variable, value } = node.detail as SeriesParts;
+  const total = shader.name("total");
+  if (node.kind === "scalar") shader.line(`var ${total} = 0.0;`);
+  else if (shader.grid.held > 0) {
+    const name = holding(shader, "total_row", "f32");
+    frame.held.set(node, { name, type: "f32", row: node });
+    walk(frame, [], () => shader.line(`${name}[${slot(shader)}] = 0.0;`), frame.iterates ? [] : frame.again);
+  } else {
+    const at = memory();
+    frame.memory.set(node, at);
+    walk(frame, [], () => shader.line(`${at("i")} = 0.0;`));
+  }
+  const count = shader.let("count", shader.value(step.node.args[0]!, "i32"));
+  const k = shader.name("term");
+  const { iterates } = frame;
+  frame.iterates = true;
+  shader.block(`for (var ${k} = 0; ${k} < ${count}; ${k}++)`, () => {
+    shader.values.set(variable, shader.let("number", `f32(${k})`));
+    emitSteps(step.body);
+    if (node.kind === "scalar") shader.line(`${total} += ${shader.value(value, "f32")};`);
+  });
+  frame.iterates = iterates;
+  if (node.kind === "scalar") shader.values.set(node, total);
 }
 
 /**

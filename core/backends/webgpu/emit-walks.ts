@@ -1,7 +1,7 @@
 // Writes the walks over a row as WGSL: the loop over entries, what is folded and what is written on the way, and how the
 // invocations of a workgroup put their shares together. Knows nothing of the order of passes.
 
-import type { Expr } from "../../row/expr.ts";
+import type { Expr, SeriesParts } from "../../row/expr.ts";
 import type { Pass } from "../../row/schedule.ts";
 import type { Shader } from "./emit-values.ts";
 
@@ -35,7 +35,7 @@ export interface Frame {
 const blockSteps = 16;
 
 /** Where an invocation keeps an entry that it has at hand. */
-const slot = ({ grid }: Shader): string => (grid.unit === "row" ? "i" : "k");
+export const slot = ({ grid }: Shader): string => (grid.unit === "row" ? "i" : "k");
 
 /**
  * Writes the loop of an invocation over the entries that it sees to; `body` reads the rows at entry `i`. Behind it the rows
@@ -162,7 +162,8 @@ export function emitPass(frame: Frame, pass: Pass): void {
   const { shader } = frame;
   const { unit, held } = shader.grid;
   const keeps = held > 0 ? pass.keeps : [];
-  const rows = [...pass.reductions.map((e) => e.args[0]!), ...pass.writes.map((w) => w.row)];
+  const terms = pass.terms.map((e) => (e.detail as SeriesParts).value);
+  const rows = [...pass.reductions.map((e) => e.args[0]!), ...pass.writes.map((w) => w.row), ...terms];
   if (rows.length + keeps.length === 0) return;
 
   const folds = pass.reductions.map((e) => {
@@ -188,6 +189,11 @@ export function emitPass(frame: Frame, pass: Pass): void {
           text += ` + select(0.0, ${negative ? `-${v}` : v}, ${here})`;
         }
         shader.line(`out${result}[row * n + i] = ${text};`);
+      }
+      for (const [j, e] of pass.terms.entries()) {
+        const place = frame.held.get(e);
+        const at = place ? `${place.name}[${slot(shader)}]` : frame.memory.get(e)!("i");
+        shader.line(`${at} += ${shader.value(terms[j]!, "f32")};`);
       }
     },
     keeps,

@@ -5,7 +5,7 @@ import type { Expr } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import { type Schedule, type Step, schedule } from "../../row/schedule.ts";
 import { helpers } from "./emit-helpers.ts";
-import { emitCumsum, emitKth, emitRoot } from "./emit-steps.ts";
+import { emitCumsum, emitKth, emitRoot, emitSeries } from "./emit-steps.ts";
 import { type Grid, Shader } from "./emit-values.ts";
 import { emitPass, type Frame } from "./emit-walks.ts";
 import { library } from "./math.ts";
@@ -112,17 +112,19 @@ function write(
     }
     shader.define(e, text ?? shader.word(e));
   };
+  const temporary = (): ((i: string) => string) => {
+    const name = `sums${temporaries++}`;
+    bind(name, "f32", "read_write");
+    return (i) => `${name}[row * n + ${i}]`;
+  };
   const emitSteps = (steps: readonly Step[]): void => {
     for (const step of steps) {
       if (step.kind === "pass") emitPass(frame, step);
       else if (step.kind === "scalar") emitScalar(step.node);
       else if (step.kind === "root") emitRoot(frame, step, emitSteps);
       else if (step.kind === "kth") emitKth(frame, step);
-      else {
-        const name = `sums${temporaries++}`;
-        bind(name, "f32", "read_write");
-        emitCumsum(frame, step, (i) => `${name}[row * n + ${i}]`);
-      }
+      else if (step.kind === "series") emitSeries(frame, step, emitSteps, temporary);
+      else emitCumsum(frame, step, temporary());
     }
   };
   const emitStarts = (): void => {
