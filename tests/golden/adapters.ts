@@ -27,7 +27,8 @@ export interface Call {
 }
 
 /** Calls an op with what a case holds; several results by name. */
-export type Adapter = (inputs: Tensors, call: Call) => Tensor | Tensors;
+export type Adapter = (inputs: Tensors, call: Call) => Result | Promise<Result>;
+type Result = Tensor | Tensors;
 
 export const camelCase = (name: string): string =>
   name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
@@ -78,8 +79,30 @@ const special: { readonly [op: string]: () => Adapter | undefined } = {
         params: { ...params, map: find(camelCase(map as string)) },
         ...call,
       }),
+  ece: () => ofProbabilities("ece"),
+  mce: () => ofProbabilities("mce"),
+  brier_score_mean: () => ofProbabilities("brierScoreMean"),
+  as_speed_steps:
+    () =>
+    async ({ state }, { params, floats }) => {
+      const { lambda, maxSteps } = params as { lambda: number; maxSteps: number };
+      const data = await state!.data();
+      const steps = Array.from({ length: data.length / 3 }, (_, i) => {
+        const [samples, easy, previous] = data.subarray(3 * i, 3 * i + 3) as unknown as [
+          number,
+          number,
+          number,
+        ];
+        return losses.asSpeedSteps({ samples, easy, previous, lambda, maxSteps });
+      });
+      return floats(steps);
+    },
   weighted_cross_entropy: () => withFloats("weightedCrossEntropy", "weights"),
   logit_adjusted_ce: () => withFloats("logitAdjustedCe", "priors"),
+  js_divergence:
+    () =>
+    ({ logits }, { params: { n, weights } }) =>
+      find("jsDivergence")!(reshape(logits!, [logits!.shape[0]!, -1, n as number]), { weights, ...none }),
   bce_with_logits: () => ofEntries("bceWithLogits"),
   binary_focal: () => ofEntries("binaryFocal"),
   focal: () => withFloats("focal", "alpha"),
@@ -189,6 +212,12 @@ function masked(name: string): Adapter | undefined {
     })
   );
 }
+
+/** A metric of probabilities. */
+const ofProbabilities =
+  (name: string): Adapter =>
+  ({ probs, ...inputs }, call) =>
+    usual(find(name)!, {})({ ...inputs, x: probs! }, call);
 
 /** A loss against sets of classes. */
 const ofSets =

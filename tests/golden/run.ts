@@ -124,13 +124,13 @@ async function differences(c: Case, adapter: Adapter, setting: Setting): Promise
   const inputs = tensorsOf(c.inputs, setting);
   const watched = Object.fromEntries(Object.entries(inputs).filter(([name]) => Object.hasOwn(c.grads, name)));
   const call = callOf(c, setting);
-  const run = (some: Tensors): Tensors => {
-    const value = adapter({ ...inputs, ...some }, call);
-    return value instanceof Tensor ? { [Object.keys(c.outputs)[0] ?? "output"]: value } : value;
-  };
+  const named = (value: Tensor | Tensors): Tensors =>
+    value instanceof Tensor ? { [Object.keys(c.outputs)[0] ?? "output"]: value } : value;
+  // What has gradients gives its result at once.
+  const run = (some: Tensors): Tensors => named(adapter({ ...inputs, ...some }, call) as Tensor | Tensors);
   let outputs: Tensors;
   let grads: Tensors = {};
-  if (Object.keys(watched).length === 0) outputs = run({});
+  if (Object.keys(watched).length === 0) outputs = named(await adapter(inputs, call));
   else {
     const { value, pullback } = vjp(run, watched);
     outputs = value;
