@@ -2,7 +2,7 @@
 // transform of the scores; rectified softmax; mixtures; stick-breaking; sigmoids. Not the attention itself.
 
 import type { FloatDType } from "../../core/dtype.ts";
-import { ArgumentError, ShapeError, showShape, showValue } from "../../core/errors.ts";
+import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "../../core/errors.ts";
 import { checkFloat, checkOptions, describe, describeAs, type Op } from "../../core/op.ts";
 import {
   abs,
@@ -176,7 +176,7 @@ const scaledEntmax = /* @__PURE__ */ rowMap("asentmax", {
 
 /**
  * α-entmax that does not fade as rows get longer: entmax((δ + β·(log n)ᵞ)·x), differentiable in α, β, γ and δ. A row of one
- * score is 1; for n = 1 beside several scores and γ ≤ 0 there is no factor, and the row is NaN.
+ * score is 1; n = 1 beside several scores and γ ≤ 0 is refused, or where it is computed gives NaN.
  * @example asentmax(tensor([-2, 0, 0.5]), { alpha: 1.5, beta: 0.3 })
  */
 export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describeAs(
@@ -184,6 +184,8 @@ export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describeAs(
     checkOptions("asentmax", options, ["alpha", "beta", "gamma", "delta", "n", "axis"]);
     const axis = scores("asentmax", x, options?.axis);
     checkFloat("asentmax", x);
+    if (options?.n === 1 && typeof options.gamma === "number" && options.gamma <= 0 && x.shape[axis]! > 1)
+      throw new DomainError("asentmax", `n is 1 and gamma ${options.gamma}`, "(log 1)^γ needs gamma > 0");
     // The axis comes last, and with it that of what has one value for each row.
     const there = [...x.shape.keys()].filter((i) => i !== axis).concat(axis);
     const move = <T>(v: T): T =>
@@ -275,7 +277,7 @@ export const softmaxOne: RowMap = /* @__PURE__ */ rowMap("softmaxOne", {
   doc: "Softmax with a one in the denominator, so that a row may attend to nothing.",
   source: "Miller 2023, Attention is off by one",
   program: ({ x }) => {
-    const { p } = sinkSoftmax(x, mul(0, max(x)) as Scalar);
+    const { p } = sinkSoftmax(x, constant(0));
     return { result: p, vjp: ([g]) => ({ x: softmaxGradient(p, g as Row) }) };
   },
   domain: { x: { min: -3, max: 3 } },

@@ -24,6 +24,7 @@ import {
   type Row,
   type RowMask,
   type Scalar,
+  type ScalarMask,
   select,
   stop,
   sub,
@@ -131,6 +132,9 @@ export function hardmaxOf(x: Row): Row {
   return add(select(equal(index, argmax(x)), 1, 0), sub(m, m)) as Row;
 }
 
+/** Whether a number is neither infinite nor NaN. */
+const finite = (m: Scalar): ScalarMask => equal(sub(m, m), 0);
+
 /** Folds of rows of scores, along the last axis or `axis`. `O` are their options. */
 type RowFold<O> = (<
   S extends Shape,
@@ -156,8 +160,7 @@ export const logsumexp: RowFold<Tempered> = /* @__PURE__ */ rowReduction("logsum
   program: ({ x, temperature }) => {
     const m = stop(max(x));
     const { lse } = logSumExpCentred(div(sub(x, m), temperature) as Row);
-    const infinite = equal(mul(m, 0), 0);
-    return select(infinite, add(m, mul(temperature, lse)), m) as Scalar;
+    return select(finite(m), add(m, mul(temperature, lse)), m) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
   laws: [],
@@ -171,7 +174,8 @@ interface Omega {
 
 /**
  * log(mean eᵂˣ)/ω along the last axis (or `axis`): a soft maximum that stays between the mean (ω → 0) and the maximum (ω → ∞),
- * and brings no two rows farther apart than their farthest entries.
+ * and brings no two rows farther apart than their farthest entries. Where the largest score (for ω < 0 the smallest) is infinite,
+ * so is the result.
  * @example mellowmax(tensor([0, 1]), { omega: 5 }) // 0.8627
  */
 export const mellowmax: RowFold<Omega> = /* @__PURE__ */ rowReduction("mellowmax", {
@@ -187,7 +191,7 @@ export const mellowmax: RowFold<Omega> = /* @__PURE__ */ rowReduction("mellowmax
     const near = log1p(div(sum(expm1(z)), n));
     const mean = select(greater(min(z), -0.5), near, sub(lse, log(n)));
     const y = add(m, div(differentiateAs(mean, sub(log(total), log(n))), omega));
-    return select(equal(mul(m, 0), 0), y, m) as Scalar;
+    return select(finite(m), y, m) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, omega: { min: 0.5, max: 3 } },
   laws: [],
@@ -255,8 +259,8 @@ export const maskedLogSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedLogSoft
       result: select(mask, sub(z, lse), Number.NEGATIVE_INFINITY) as Row,
       vjp: ([g]) => {
         // What comes back to −∞ is ignored.
-        const finite = and(mask, greater(z, Number.NEGATIVE_INFINITY));
-        return { x: select(finite, sub(g!, mul(div(e, total), sum(select(finite, g!, 0)))), 0) };
+        const kept = and(mask, greater(z, Number.NEGATIVE_INFINITY));
+        return { x: select(kept, sub(g!, mul(div(e, total), sum(select(kept, g!, 0)))), 0) };
       },
     };
   },
