@@ -3,6 +3,7 @@
 
 import {
   add,
+  differentiateAs,
   div,
   greaterEqual,
   mul,
@@ -70,7 +71,8 @@ export const giniImpurity: Penalty = /* @__PURE__ */ rowLoss("giniImpurity", {
     const { e, total, lse } = logSumExpCentred(z);
     const p = div(e, total);
     // 1 − p of the largest entry is the sum of the others, which log1p has kept.
-    const rest = div(select(greaterEqual(z, 0), expm1(lse), sub(total, e)), total);
+    const others = sub(total, e);
+    const rest = div(differentiateAs(select(greaterEqual(z, 0), expm1(lse), others), others), total);
     return {
       loss: sum(mul(p, rest)),
       vjp: ([g]) => ({ x: mul(mul(-2, g!), mul(p, sub(p, sum(mul(p, p))))) }),
@@ -184,10 +186,22 @@ interface Distillation {
   readonly temperature?: ScalarLike;
 }
 
-/** T²·KL(softmax(t/T) ‖ softmax(s/T)), and its gradient with respect to s. The teacher is a constant. */
-function distilled(s: Row, t: Row, T: Scalar): { readonly loss: Scalar; readonly slope: Row } {
-  const { kl, p, q } = divergence(div(centred(stop(t)), T) as Row, div(centred(s), T) as Row);
-  return { loss: mul(mul(T, T), kl) as Scalar, slope: mul(T, sub(q, p)) as Row };
+/** T²·KL(softmax(t/T) ‖ softmax(s/T)), and its gradients with respect to s and T. The teacher is a constant. */
+function distilled(
+  s: Row,
+  t: Row,
+  T: Scalar,
+): { readonly loss: Scalar; readonly slope: Row; readonly slopeT: Scalar } {
+  const u = div(centred(stop(t)), T) as Row;
+  const v = div(centred(s), T) as Row;
+  const { kl, p, q, r } = divergence(u, v);
+  // Both rows of scores shrink as T grows.
+  const shrunk = add(sum(mulZero(mulZero(p, sub(r, kl)), u)), sum(mulZero(sub(q, p), v)));
+  return {
+    loss: mul(mul(T, T), kl) as Scalar,
+    slope: mul(T, sub(q, p)) as Row,
+    slopeT: mul(T, sub(mul(2, kl), shrunk)) as Scalar,
+  };
 }
 
 /**
@@ -202,8 +216,8 @@ export const kdKl: Loss<Distillation, "distribution"> = /* @__PURE__ */ rowLoss(
   params: { temperature: { is: "scalar", default: 1, above: 0 } },
   constants: ["target"],
   program: ({ x, target, temperature }) => {
-    const { loss, slope } = distilled(x, target, temperature);
-    return { loss, vjp: ([g]) => ({ x: mul(g!, slope) }) };
+    const { loss, slope, slopeT } = distilled(x, target, temperature);
+    return { loss, vjp: ([g]) => ({ x: mul(g!, slope), temperature: mul(g!, slopeT) }) };
   },
   domain: { x: { min: -3, max: 3 }, target: { min: -3, max: 3 }, temperature: { min: 0.5, max: 3 } },
   laws: ["shiftInvariant", "nonNegative", "nanRow"],
@@ -242,6 +256,8 @@ export const kdComposite: Loss<Composite> = /* @__PURE__ */ rowLoss("kdComposite
       loss: add(mul(alpha, soft.loss), mul(share, nll)) as Scalar,
       vjp: ([g]) => ({
         x: mul(g!, add(mul(alpha, soft.slope), mul(share, sub(p, oneHot(target, 1))))),
+        alpha: mul(g!, sub(soft.loss, nll)),
+        temperature: mul(mul(g!, alpha), soft.slopeT),
       }),
     };
   },

@@ -105,7 +105,13 @@ export const adaptiveFocal: Loss<Adaptive> = /* @__PURE__ */ perClass(
         const { loss, slope } = focalOf(x, target, alpha, clamp(gamma, gammaMin, gammaMax) as Scalar);
         return { loss, vjp: ([g]) => ({ x: mul(g!, slope) }) };
       },
-      domain: { x: { min: -3, max: 3 }, alpha: { min: 0.1, max: 1 }, gamma: { min: 0.5, max: 4 } },
+      domain: {
+        x: { min: -3, max: 3 },
+        alpha: { min: 0.1, max: 1 },
+        gamma: { min: 0.5, max: 4 },
+        gammaMin: { min: 0.1, max: 0.4 },
+        gammaMax: { min: 4.1, max: 6 },
+      },
       laws: ["shiftInvariant", "nonNegative", "nanRow"],
       examples: [
         { args: [[[0, 0]], [1], { gamma: 9, gammaMax: 2 }], gives: 0.17328679513998632 },

@@ -48,8 +48,9 @@ function ofScores(op: AnyOp, example: Example, setting: Setting): LawFunction {
     });
     if (info.kind !== "loss") return op(...args) as Tensor;
     const last = args.at(-1);
-    const options = args.length > 2 && !(last instanceof Tensor) ? (last as object) : {};
-    return op(args[0], args[1], { ...options, reduction: "none" }) as Tensor;
+    const ends = args.length > 1 && !(last instanceof Tensor);
+    const options = { ...(ends ? (last as object) : {}), reduction: "none" };
+    return op(...(ends ? args.slice(0, -1) : args), options) as Tensor;
   };
 }
 
