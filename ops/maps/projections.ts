@@ -474,8 +474,8 @@ export const sparsehourglass: Sparsehourglass = /* @__PURE__ */ rowMap("sparseho
   program: ({ x, q }) => {
     const total = sum(x);
     const nq = mul(n, q);
-    // total − total is 0, or NaN for the rows that have no sum.
-    const size = add(add(abs(total), nq), sub(total, total));
+    // A single class has probability 1 at any scale. total − total is 0, or NaN for the rows that have no sum.
+    const size = add(select(greater(n, 1), add(abs(total), nq), 1), sub(total, total));
     const scale = div(add(1, nq), size);
     const c = centred(x);
     const { p } = sparsemaxOf(mul(scale, c) as Row);
