@@ -22,7 +22,21 @@ const infix: { readonly [word: string]: readonly [symbol: string, precedence: nu
 /** Whether a node deserves a line of its own: what is folded from a row, and what is used in several places. */
 function isNamed(e: Expr, uses: ReadonlyMap<Expr, number>): boolean {
   if (e.args.length === 0) return false;
-  if (["sum", "max", "min", "count", "argmax", "kth", "root", "series", "cumsum"].includes(e.word))
+  if (
+    [
+      "sum",
+      "max",
+      "min",
+      "count",
+      "argmax",
+      "kth",
+      "root",
+      "series",
+      "cumsum",
+      "totalVariation",
+      "groupMeans",
+    ].includes(e.word)
+  )
     return true;
   return (uses.get(e) ?? 0) > 1 && !["neg", "stop", "pick"].includes(e.word);
 }

@@ -2,6 +2,7 @@
 // entry, root). Each is declared once: its derivative, its plain value, and what the WebAssembly device writes for it.
 // They stand above the devices, and nothing below imports them: a page carries the words that its ops use.
 
+import { emitGroups, emitTotalVariation } from "./backends/wasm/emit-groups.ts";
 import { emitRoot } from "./backends/wasm/emit-root.ts";
 import { emitCumsum, emitKth } from "./backends/wasm/emit-scans.ts";
 import { emitSeries } from "./backends/wasm/emit-series.ts";
@@ -227,6 +228,42 @@ const cumsumWord: Walk = { wasm: emitCumsum };
 /** Running sum along the row. */
 export function cumsum(row: Row): Row {
   return intern("cumsum", "row", "number", [lift("cumsum", row)], undefined, cumsumWord) as Row;
+}
+
+const totalVariationWord: Walk = {
+  wasm: emitTotalVariation,
+  build: (row, strength) => totalVariation(row as Row, strength as Scalar),
+  // What is fused moves together; its value moves with its neighbours' pull.
+  chain(self, i, v) {
+    const y = self as Row;
+    return i === 0 ? groupMeans(v, y) : mul(v, groupDrift(y));
+  },
+};
+/** The row y that minimises ½‖y − row‖² + strength·Σ|yᵢ₊₁ − yᵢ|: neighbours that lie close together become equal. */
+export function totalVariation(row: Row, strength: Scalar | number): Row {
+  const args = [lift("totalVariation", row), lift("totalVariation", strength)];
+  return intern("totalVariation", "row", "number", args, undefined, totalVariationWord) as Row;
+}
+
+const groupMeansWord: Walk = {
+  wasm: emitGroups,
+  build: (row, of) => groupMeans(row, of as Row),
+  chain: ({ args: [, of] }, i, v) => (i === 0 ? groupMeans(v, of as Row) : constant(0)),
+};
+/** The mean of a row over each run of equal entries of another. */
+export function groupMeans<A extends Value>(row: A, of: Row): A {
+  if (row.kind === "scalar") return row;
+  return intern("groupMeans", "row", "number", [row, of], undefined, groupMeansWord) as Expr as A;
+}
+
+const groupDriftWord: Walk = {
+  wasm: emitGroups,
+  build: (of) => groupDrift(of as Row),
+  chain: () => constant(0),
+};
+/** How the value of each run of equal entries grows with the strength of the pull to its two neighbours: a derivative of `totalVariation`. */
+function groupDrift(of: Row): Row {
+  return intern("groupDrift", "row", "number", [of], undefined, groupDriftWord) as Row;
 }
 
 const rootWord: Walk = { wasm: emitRoot };

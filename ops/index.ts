@@ -156,4 +156,5 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   maps.gumbelSoftmaxSt,
   maps.sampledArgmax,
   maps.perturbMax,
+  maps.fusedmax,
 ]);

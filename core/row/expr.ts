@@ -66,6 +66,9 @@ export type Word =
   | "pick"
   | "kth"
   | "cumsum"
+  | "totalVariation"
+  | "groupMeans"
+  | "groupDrift"
   | "root"
   | "series";
 
@@ -597,6 +600,14 @@ export function count(mask: RowMask | Mask): Scalar {
 /** value at the entry `label`, 0 elsewhere. */
 export const oneHot = (label: Scalar, value: Operand): Row => select(equal(index, label), value, 0) as Row;
 
+/** Words that give rows whose entries hang on their neighbours. */
+export const alongRow: ReadonlySet<Word> = /* @__PURE__ */ new Set<Word>([
+  "cumsum",
+  "totalVariation",
+  "groupMeans",
+  "groupDrift",
+]);
+
 /** The entry of a row at a computed position (held within the row). Pushed down to what is stored, so only loads remain. */
 export function pick(row: Operand | Mask, label: Scalar | number): Scalar {
   const at = lift("pick", label) as Scalar;
@@ -609,7 +620,7 @@ export function pick(row: Operand | Mask, label: Scalar | number): Scalar {
       else if (e.word === "series") {
         const { variable, value } = e.detail as SeriesParts;
         r = seriesNode(e.args[0] as Scalar, variable, down(value) as Value, e.meaning);
-      } else if (e.word === "input" || e.word === "cumsum") r = intern("pick", "scalar", e.sort, [e, at]);
+      } else if (e.word === "input" || alongRow.has(e.word)) r = intern("pick", "scalar", e.sort, [e, at]);
       else r = rebuild(e, e.args.map(down));
       memo.set(e, r);
     }

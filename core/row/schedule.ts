@@ -3,6 +3,7 @@
 // Knows no instruction set and no memory: every emitter reads the same schedule.
 
 import {
+  alongRow,
   constant,
   constantOf,
   type Expr,
@@ -55,11 +56,16 @@ export interface ScalarStep extends Common {
   readonly node: Expr;
 }
 
-/** A running sum, written to its place, or the k-th largest entry, which needs a scratch row of its own. */
+/**
+ * A row whose entries hang on their neighbours, written to its place, or the k-th largest entry, which needs a scratch row of
+ * its own.
+ */
 export interface ScanStep extends Common {
-  readonly kind: "cumsum" | "kth";
+  readonly kind: "cumsum" | "totalVariation" | "groupMeans" | "groupDrift" | "kth";
   readonly node: Expr;
   readonly slot: number;
+  /** A scratch row for the entries that say which belong together. */
+  readonly beside: number | undefined;
 }
 
 /** Newton's iteration on a root's formula. */
@@ -260,17 +266,18 @@ class Scheduler {
         if (folds(node)) pass.reductions.push(node);
         else if (node.word === "root") this.root(node, steps);
         else if (node.word === "series") this.series(node, steps);
-        else if (node.word === "cumsum" || node.word === "kth") {
+        else if (node.word === "kth" || alongRow.has(node.word)) {
           const step: ScanStep = {
-            kind: node.word,
+            kind: node.word as ScanStep["kind"],
             node,
             slot: this.slots++,
+            beside: node.word === "groupMeans" || node.word === "groupDrift" ? this.slots++ : undefined,
             order: this.order++,
             keeps: [],
           };
           steps.push(step);
-          this.walk(step, node.args[0]!);
-          if (node.word === "cumsum") this.kept.set(node, { from: step, lastUse: step.order });
+          for (const row of node.args) this.walk(step, row);
+          if (node.word !== "kth") this.kept.set(node, { from: step, lastUse: step.order });
         } else if (node.kind === "scalar" && node.word !== "const" && node.word !== "bound") {
           steps.push({ kind: "scalar", node, order: this.order++, keeps: [] });
         }
@@ -294,7 +301,7 @@ class Scheduler {
     // Entries may be left out only where nothing but sums looks at them.
     const sums = region.nodes.every((e) =>
       e.kind === "row"
-        ? e.word !== "cumsum"
+        ? e.word !== "series" && !alongRow.has(e.word)
         : !(e.word === "kth" || e.word === "pick" || (folds(e) && e.word !== "sum" && e.word !== "count")),
     );
     let gather: Gather | undefined;
@@ -369,7 +376,7 @@ class Scheduler {
       const seen = new Set<Expr>([e.args[0]!]);
       const only = (x: Expr): boolean => {
         if (x.kind === "scalar" || seen.has(x)) return true;
-        if (x.args.length === 0 || x.word === "cumsum") return false;
+        if (x.args.length === 0 || x.word === "series" || alongRow.has(x.word)) return false;
         seen.add(x);
         return x.args.every(only);
       };
@@ -408,7 +415,8 @@ class Scheduler {
     const out = new Map<Expr, { place: Place; from: Step }>();
     for (const [e, { from, lastUse }] of this.kept) {
       let place: Place | undefined;
-      if ((from.kind === "cumsum" || from.kind === "series") && from.node === e) place = { slot: from.slot! };
+      if (from.kind !== "pass" && from.kind !== "root" && from.kind !== "scalar" && from.node === e)
+        place = { slot: from.slot! };
       for (const [result, order] of written) {
         if (place || taken.has(result) || this.program.stored[result] !== "float") continue;
         if (order >= lastUse || this.results[result] === e) {

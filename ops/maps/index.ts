@@ -37,6 +37,7 @@ export {
   sparsehourglass,
   temperedSoftmax,
 } from "./projections.ts";
+export { fusedmax } from "./fusedmax.ts";
 export { type NoiseName, perturbMax } from "./perturb.ts";
 export { gumbelSoftmax, gumbelSoftmaxSt, sampledArgmax } from "./sampled.ts";
 export {

@@ -5,7 +5,7 @@ import type { Expr } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import { type Schedule, type Step, schedule } from "../../row/schedule.ts";
 import { helpers } from "./emit-helpers.ts";
-import { emitCumsum, emitKth, emitRoot, emitSeries } from "./emit-steps.ts";
+import { emitCumsum, emitGroups, emitKth, emitRoot, emitSeries, emitTotalVariation } from "./emit-steps.ts";
 import { type Grid, Shader } from "./emit-values.ts";
 import { emitPass, type Frame } from "./emit-walks.ts";
 import { library } from "./math.ts";
@@ -13,7 +13,7 @@ import { library } from "./math.ts";
 /** A kernel's shader. */
 export interface RowShader {
   readonly text: string;
-  /** Rows of memory, beside inputs and outputs, that hold running sums. */
+  /** Rows of memory, beside inputs and outputs, that hold running sums and their like: all in one buffer. */
   readonly temporaries: number;
   /** Entries or rows, as the grid has it, that a workgroup computes. */
   readonly work: number;
@@ -108,14 +108,14 @@ function write(
       const at = shader.let("at", `clamp(${shader.value(label, "i32")}, 0, i32(n) - 1)`);
       text = frame.memory.get(row)!(`u32(${at})`);
       // What a kernel wrote itself no compiler takes for the same in every invocation.
-      if (row.word === "cumsum" && unit === "share") text = `s_alike(me, ${text})`;
+      if (row.word !== "input" && unit === "share") text = `s_alike(me, ${text})`;
     }
     shader.define(e, text ?? shader.word(e));
   };
   const temporary = (): ((i: string) => string) => {
-    const name = `sums${temporaries++}`;
-    bind(name, "f32", "read_write");
-    return (i) => `${name}[row * n + ${i}]`;
+    if (temporaries === 0) bind("rows_beside", "f32", "read_write");
+    const at = temporaries++;
+    return (i) => `rows_beside[(${at === 0 ? "" : `${at}u * rows + `}row) * n + ${i}]`;
   };
   const emitSteps = (steps: readonly Step[]): void => {
     for (const step of steps) {
@@ -124,7 +124,9 @@ function write(
       else if (step.kind === "root") emitRoot(frame, step, emitSteps);
       else if (step.kind === "kth") emitKth(frame, step);
       else if (step.kind === "series") emitSeries(frame, step, emitSteps, temporary);
-      else emitCumsum(frame, step, temporary());
+      else if (step.kind === "cumsum") emitCumsum(frame, step, temporary());
+      else if (step.kind === "totalVariation") emitTotalVariation(frame, step, temporary());
+      else emitGroups(frame, step, temporary(), temporary);
     }
   };
   const emitStarts = (): void => {

@@ -80,7 +80,7 @@ function compile(
   const { program, float, outputs } = kernel;
   const { text, temporaries, work } = emitRows(kernel, plan, grid, (k) => typeof inputs[k] === "number");
   const tensors = inputs.filter((input) => typeof input !== "number").length;
-  const written = outputs.length + temporaries;
+  const written = outputs.length + Math.min(temporaries, 1);
   if (tensors + written <= gpu.maxBuffers && firstWord + tensors + inputs.length <= words) {
     const pipeline = gpu.pipeline(program.name, text, "r".repeat(tensors) + "w".repeat(written));
     return { pipeline, temporaries, work, parts: [], blocks: [] };
@@ -158,10 +158,10 @@ export function runRows(
     else gpu.f32[next++] = input;
   }
   for (let k = 0; k < outputs.length; k++) blocks[bound++] = outputs[k]!;
-  for (let k = 0; k < temporaries; k++) blocks[bound + k] = gpu.temporary(rows * n);
+  if (temporaries > 0) blocks[bound] = gpu.temporary(temporaries * rows * n);
   // Entries want a workgroup each time; who computes rows goes on to the next ones.
   const groups = Math.ceil((grid <= ofOneRow ? rows * n : rows) / work);
   const y = grid <= ofOneRow ? Math.ceil(groups / mostGroups) : 1;
   gpu.dispatch(pipeline, blocks, Math.min(groups, mostGroups), y);
-  for (let k = 0; k < temporaries; k++) gpu.release(blocks[bound + k]!);
+  if (temporaries > 0) gpu.release(blocks[bound]!);
 }
