@@ -3,14 +3,13 @@
 import {
   add,
   and,
-  equal,
   greaterEqual,
   lessEqual,
   mul,
   mulZero,
   neg,
-  or,
   type Row,
+  type Scalar,
   select,
   sub,
 } from "../core/row/expr.ts";
@@ -57,9 +56,20 @@ interface Focal {
   readonly gamma?: ScalarLike;
 }
 
+/** σ(−z)^γ·log(1 + e⁻ᶻ) and its derivative, without a power below γ, which is infinite where an entry is right beyond doubt. */
+function focalOf(z: Row, gamma: Scalar): { readonly loss: Row; readonly slope: Row } {
+  const wrong = sigmoid(neg(z));
+  const surprise = softplus(neg(z));
+  const weight = pow(wrong, gamma);
+  return {
+    loss: mulZero(weight, surprise) as Row,
+    slope: neg(mul(weight, add(wrong, mul(gamma, mulZero(sigmoid(z), surprise))))) as Row,
+  };
+}
+
 /**
- * The focal loss of every entry: with z = x for y = 1 and −x for y = 0, α or 1 − α times σ(−z)^γ·log(1 + e⁻ᶻ). Targets 0 and 1
- * have the shape of x; elsewhere the loss is NaN. A mean is over all entries.
+ * The focal loss of every entry: α·σ(−x)^γ·log(1 + e⁻ˣ) where y = 1, (1 − α)·σ(x)^γ·log(1 + eˣ) where y = 0, and what is expected
+ * between. Targets y in [0, 1] have the shape of x; elsewhere the loss is NaN. A mean is over all entries.
  * @example binaryFocal(tensor([[0, 2]]), tensor([[1, 0]]), { gamma: 2, alpha: 0.25 })
  */
 export const binaryFocal: Loss<Focal, "distribution"> = /* @__PURE__ */ elementLoss<
@@ -80,22 +90,23 @@ export const binaryFocal: Loss<Focal, "distribution"> = /* @__PURE__ */ elementL
     alpha: { is: "scalar", default: 0.25, min: 0, max: 1 },
     gamma: { is: "scalar", default: 2, min: 0 },
   },
-  constants: ["target"],
   program: ({ x, target: y, alpha, gamma }) => {
-    const yes = equal(y, 1);
-    const z = select(yes, x, neg(x));
-    const wrong = sigmoid(neg(z));
-    const surprise = softplus(neg(z));
-    const weight = mul(select(yes, alpha, sub(1, alpha)), pow(wrong, gamma));
-    const known = or(yes, equal(y, 0));
-    // By hand without a power below γ, which would be infinite where an entry is right beyond doubt.
-    const slope = mul(weight, neg(add(wrong, mul(gamma, mulZero(sigmoid(z), surprise)))));
+    const [yes, no] = [focalOf(x, gamma), focalOf(neg(x), gamma)];
+    const [a, b] = [mul(alpha, y), mul(sub(1, alpha), sub(1, y))];
+    const within = and(greaterEqual(y, 0), lessEqual(y, 1));
     return {
-      result: select(known, mulZero(weight, surprise), Number.NaN) as Row,
-      vjp: ([g]) => ({ x: select(known, mul(g!, select(yes, slope, neg(slope))), Number.NaN) }),
+      result: select(within, add(mulZero(a, yes.loss), mulZero(b, no.loss)), Number.NaN) as Row,
+      vjp: ([g]) => ({
+        x: select(within, mul(g!, sub(mul(a, yes.slope), mul(b, no.slope))), Number.NaN),
+      }),
     };
   },
-  domain: { x: { min: -3, max: 3 }, alpha: { min: 0.1, max: 0.9 }, gamma: { min: 0.5, max: 4 } },
+  domain: {
+    x: { min: -3, max: 3 },
+    target: { min: 0.05, max: 0.95 },
+    alpha: { min: 0.1, max: 0.9 },
+    gamma: { min: 0.5, max: 4 },
+  },
   laws: [],
   examples: [
     { args: [[[0, 0]], [[1, 0]], { reduction: "sum" }], gives: 0.17328679513998632 },
