@@ -310,7 +310,7 @@ const polyCard: Op["info"] = {
   laws: [],
   examples: [
     { args: [[[0, 0]], [1], { epsilons: [1] }], gives: 1.1931471805599454 },
-    { args: [[[0, 0]], [1], { epsilons: [2, 0.5, -0.1] }], gives: 1.8056471805599453 },
+    { args: [[[0, 0]], [1], { epsilons: [2, 0.5, -0.1] }], gives: 1.8056471805599452 },
   ],
 };
 
