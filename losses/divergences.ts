@@ -223,7 +223,7 @@ export const kdKl: Loss<Distillation, "distribution"> = /* @__PURE__ */ rowLoss(
   laws: ["shiftInvariant", "nonNegative", "nanRow"],
   examples: [
     { args: [[[0, 0]], [[0, Math.LN2]]], gives: 0.05663301226513243 },
-    { args: [[[0, 0]], [[0, 2 * Math.LN2]], { temperature: 2 }], gives: 0.22653204906052973 },
+    { args: [[[0, 0]], [[0, 1.3862943611198906]], { temperature: 2 }], gives: 0.22653204906052973 },
   ],
 });
 
@@ -271,7 +271,7 @@ export const kdComposite: Loss<Composite> = /* @__PURE__ */ rowLoss("kdComposite
   examples: [
     { args: [[[0, 0]], [1], { teacher: [[0, Math.LN2]] }], gives: 0.37489009641253884 },
     {
-      args: [[[0, 0]], [1], { teacher: [[0, 2 * Math.LN2]], alpha: 1, temperature: 2 }],
+      args: [[[0, 0]], [1], { teacher: [[0, 1.3862943611198906]], alpha: 1, temperature: 2 }],
       gives: 0.22653204906052973,
     },
   ],

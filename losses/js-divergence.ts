@@ -90,7 +90,7 @@ export const jsDivergence: JsDivergence = /* @__PURE__ */ describe(
         args: [
           [
             [0, 0],
-            [0, Math.log(3)],
+            [0, 1.0986122886681098],
           ],
         ],
         gives: 0.03382207556860539,
@@ -100,7 +100,7 @@ export const jsDivergence: JsDivergence = /* @__PURE__ */ describe(
           [
             [
               [0, 0],
-              [0, Math.log(3)],
+              [0, 1.0986122886681098],
             ],
             [
               [1, 5],

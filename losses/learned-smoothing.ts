@@ -131,7 +131,7 @@ export const learnableLabelSmoothing: Loss<Smoothing> = /* @__PURE__ */ describe
           {
             confusion: [
               [0, 0],
-              [Math.log(3), 0],
+              [1.0986122886681098, 0],
             ],
             smoothing: 1,
             reduction: "none",

@@ -180,7 +180,7 @@ export const generalizedCe: Loss<Order> = /* @__PURE__ */ rowLoss("generalizedCe
   laws: ["shiftInvariant", "nonNegative", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2]], [1], { q: 1 }], gives: 0.3333333333333333 },
-    { args: [[[0, Math.log(3)]], [0], { q: 0.5 }], gives: 1 },
+    { args: [[[0, 1.0986122886681098]], [0], { q: 0.5 }], gives: 1 },
   ],
 });
 
