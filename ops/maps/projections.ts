@@ -8,6 +8,7 @@ import {
   add,
   and,
   clamp,
+  constant,
   count,
   div,
   equal,
@@ -146,11 +147,11 @@ export const normmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("normmax", {
     };
   },
   entropy: (p, { alpha }) => sub(1, posPow(sum(posPow(p, alpha)), div(1, alpha))) as Scalar,
-  domain: { x: { min: -1, max: 1 }, alpha: { min: 1.3, max: 3 } },
+  domain: { x: { min: -1, max: 1 }, alpha: { min: 1.3, max: 2 } },
   laws: entmaxLaws,
   examples: [
     { args: [[0, 0.5], { alpha: 2 }], gives: [0.3110177634953864, 0.6889822365046137] },
-    { args: [[-2, 0, 0], { alpha: 3 }], gives: [0, 0.5, 0.5] },
+    { args: [[-2, 0, 0], { alpha: 1.5 }], gives: [0, 0.5, 0.5] },
   ],
 });
 
@@ -297,6 +298,16 @@ function reference(z: Row, u: Row): Scalar {
   return stop(select(feasible, score, Number.NaN)) as Scalar;
 }
 
+/**
+ * The largest score around a threshold found so far (within 1 of where it is between its bounds), or else that threshold: seen
+ * from there the threshold has the digits of 1, however far from the other scores it lies.
+ */
+function nearest(c: Row, around: RowMask, threshold: Scalar): Scalar {
+  return stop(
+    select(greater(count(around), 0), max(select(around, c, Number.NEGATIVE_INFINITY)), threshold),
+  ) as Scalar;
+}
+
 /** Bounds whose sum is rounded to less than 1 still count. */
 const slack: number = 1 - 1e-5;
 
@@ -330,28 +341,30 @@ export const csoftmax: BoundedMap = /* @__PURE__ */ rowMap("csoftmax", {
   program: ({ x, u }) => {
     const c = centred(x);
     const logU = log(u);
-    const shift = reference(c, u);
-    const z = sub(c, shift) as Row;
-    const parts = (l: Scalar): { readonly clipped: RowMask; readonly p: Row } => {
+    const parts = (z: Row, l: Scalar): { readonly clipped: RowMask; readonly p: Row } => {
       const v = sub(z, l);
       // Put so that NaN is not clipped, and comes out.
       const clipped = greater(v, logU) as RowMask;
       return { clipped, p: select(clipped, u, exp(v)) as Row };
     };
-    const lambda = root(
-      (l) => sub(sum(parts(l).p), 1),
-      neg(max(minimum(logU, 0))),
-      sub(log(sum(exp(c))), shift) as Scalar,
-      {
+    const lambdaOf = (z: Row, lo: Scalar, hi: Scalar): Scalar =>
+      root((l) => sub(sum(parts(z, l).p), 1), lo, hi, {
         // Without clipping this is a line.
         straight: log1p,
         slope: (l) => {
-          const { clipped, p } = parts(l);
+          const { clipped, p } = parts(z, l);
           return neg(sum(select(clipped, 0, p)));
         },
-      },
-    );
-    const { p } = parts(lambda);
+      });
+    const shift = reference(c, u);
+    const far = sub(c, shift) as Row;
+    const lowest = neg(max(minimum(logU, 0)));
+    const coarse = stop(lambdaOf(far, lowest, sub(log(sum(exp(c))), shift) as Scalar));
+    const v = sub(far, coarse);
+    const around = and(greater(v, Number.NEGATIVE_INFINITY), lessEqual(v, add(logU, 1))) as RowMask;
+    const z = sub(c, nearest(c, around, add(shift, coarse))) as Row;
+    const lambda = lambdaOf(z, constant(-2), add(log(n), 750));
+    const { p } = parts(z, lambda);
     return {
       result: p,
       vjp: ([g]) => {
@@ -386,14 +399,20 @@ export const csparsemax: BoundedMap = /* @__PURE__ */ rowMap("csparsemax", {
   params: { u: { is: "row" } },
   program: ({ x, u }) => {
     const c = centred(x);
+    const weights = (z: Row, t: Scalar): Row => clamp(sub(z, t), 0, u) as Row;
+    const tauOf = (z: Row, lo: Scalar, hi: Scalar): Scalar =>
+      root((t) => sub(sum(weights(z, t)), 1), lo, hi, {
+        support: (t) => greater(z, t),
+        slope: (t) => neg(count(and(greater(z, t), lessEqual(sub(z, t), u)))),
+      });
     const shift = reference(c, u);
-    const z = sub(c, shift) as Row;
-    const weights = (t: Scalar): Row => clamp(sub(z, t), 0, u) as Row;
-    const tau = root((t) => sub(sum(weights(t)), 1), neg(max(minimum(u, 1))), neg(shift), {
-      support: (t) => greater(z, t),
-      slope: (t) => neg(count(and(greater(z, t), lessEqual(sub(z, t), u)))),
-    });
-    const p = weights(tau);
+    const far = sub(c, shift) as Row;
+    const coarse = stop(tauOf(far, neg(max(minimum(u, 1))), neg(shift)));
+    const v = sub(far, coarse);
+    const around = and(greater(v, -1), lessEqual(v, add(u, 1))) as RowMask;
+    const z = sub(c, nearest(c, around, add(shift, coarse))) as Row;
+    const tau = tauOf(z, constant(-3), constant(2));
+    const p = weights(z, tau);
     return {
       result: p,
       vjp: ([g]) => {
