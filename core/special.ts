@@ -18,7 +18,8 @@ export function erf(x: number): number {
 /** Mills' ratio Φ(−x)/φ(x) for x ≥ 1, by its continued fraction 1/(x + 1/(x + 2/(x + 3/…))), from the far end. */
 function tailRatio(x: number): number {
   let tail = x;
-  for (let k = 400; k >= 1; k--) tail = x + k / tail;
+  // Terms enough for all digits: the further out, the fewer.
+  for (let k = Math.ceil(8 + 400 / (x * x)); k >= 1; k--) tail = x + k / tail;
   return 1 / tail;
 }
 

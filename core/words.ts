@@ -262,7 +262,7 @@ const groupDriftWord: Walk = {
   chain: () => constant(0),
 };
 /** How the value of each run of equal entries grows with the strength of the pull to its two neighbours: a derivative of `totalVariation`. */
-function groupDrift(of: Row): Row {
+export function groupDrift(of: Row): Row {
   return intern("groupDrift", "row", "number", [of], undefined, groupDriftWord) as Row;
 }
 

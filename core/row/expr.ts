@@ -774,12 +774,11 @@ export function substitute(
           ? e
           : rootNode(args[0] as Scalar, args[1] as Scalar, { ...parts, value, slope, support }, e.meaning);
       } else if (e.word === "series") {
-        const parts = e.detail as SeriesParts;
-        const value = go(parts.value) as Value;
-        r =
-          value === parts.value && args[0] === e.args[0]
-            ? e
-            : fresh("series", value.kind, "number", args, { ...parts, value }, e.meaning);
+        const { variable, value } = e.detail as SeriesParts;
+        const term = go(value) as Value;
+        // Two series with one variable would be one loop to whoever orders the work.
+        const same = term === value && args[0] === e.args[0];
+        r = same ? e : seriesNode(args[0] as Scalar, variable, term, e.meaning);
       } else r = rebuild(e, args);
     }
     memo.set(e, r);

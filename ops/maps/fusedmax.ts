@@ -1,8 +1,24 @@
 // Fusedmax: sparsemax that lets neighbouring classes share one probability. The order of the classes matters.
 
-import { add, div, max, min, type Row, type Scalar, stop, sub } from "../../core/row/expr.ts";
+import {
+  add,
+  count,
+  div,
+  greater,
+  max,
+  min,
+  mul,
+  neg,
+  type Row,
+  type RowMask,
+  type Scalar,
+  select,
+  stop,
+  sub,
+  sum,
+} from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
-import { totalVariation } from "../../core/words.ts";
+import { groupDrift, groupMeans, totalVariation } from "../../core/words.ts";
 import { sparsemaxOf } from "./entmax.ts";
 import { centred } from "./softmax.ts";
 
@@ -32,7 +48,21 @@ export const fusedmax: RowMap<Fused> = /* @__PURE__ */ rowMap("fusedmax", {
     const y = totalVariation(div(centred(x), gamma) as Row, div(lambda, gamma) as Scalar);
     // 0, or NaN for the rows that have no such distribution: comparisons would hide it.
     const [most, least] = [stop(max(x)), stop(min(x))];
-    return add(sparsemaxOf(y).p, add(sub(most, most), sub(least, least))) as Row;
+    const p = add(sparsemaxOf(y).p, add(sub(most, most), sub(least, least))) as Row;
+    return {
+      result: p,
+      vjp: ([g]) => {
+        // Sparsemax's at y, then the means of that over what is fused. y is homogeneous in x and λ, and goes as 1/γ.
+        const support = greater(p, 0) as RowMask;
+        const mean = div(sum(select(support, g!, 0)), count(support));
+        const dy = select(support, sub(g!, mean), 0) as Row;
+        return {
+          x: div(groupMeans(dy, y), gamma),
+          lambda: div(sum(mul(dy, groupDrift(y))), gamma),
+          gamma: neg(div(sum(mul(dy, y)), gamma)),
+        };
+      },
+    };
   },
   domain: { x: { min: -2, max: 2 }, lambda: { min: 0.05, max: 0.4 }, gamma: { min: 0.5, max: 1.5 } },
   laws: [

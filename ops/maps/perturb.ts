@@ -9,6 +9,7 @@ import {
   differentiateAs,
   div,
   equal,
+  floor,
   greater,
   less,
   lessEqual,
@@ -16,6 +17,7 @@ import {
   maximum,
   minimum,
   mul,
+  mulZero,
   n,
   neg,
   type Row,
@@ -130,7 +132,7 @@ const lookUp = (table: readonly number[], k: Scalar): Scalar =>
 
 /**
  * ∫ f dt below 0 for an f that is smooth between neighbouring scores, and falls downwards below the k-th largest like e^(kt) or
- * faster: panels from score to score, each no longer than counts. `panels` says how many there are.
+ * faster: panels from score to score, each no longer than counts, in pieces. `panels` says how many there are.
  */
 function betweenScores(z: Row, panels: Scalar, lowest: number, f: (t: Scalar) => Row): Row {
   const rule = gaussLegendre(nodes);
@@ -145,32 +147,37 @@ function betweenScores(z: Row, panels: Scalar, lowest: number, f: (t: Scalar) =>
     );
     const to = maximum(maximum(next, sub(from, div(reach, rank))), lowest);
     const width = sub(from, to) as Scalar;
+    const pieces = maximum(neg(floor(neg(mul(width, div(rank, piece))))), 1) as Scalar;
+    const step = div(width, pieces) as Scalar;
     // Equal scores have nothing between them.
-    const inner = series(select(greater(width, 0), nodes, 0) as Scalar, (q) => {
-      const t = add(
-        to,
-        mul(
-          width,
-          lookUp(
-            rule.map(({ at }) => at),
-            q,
-          ),
+    const evaluations = select(greater(width, 0), mul(nodes, pieces), 0) as Scalar;
+    const inner = series(evaluations, (q) => {
+      const nth = floor(div(q, nodes)) as Scalar;
+      const node = sub(q, mul(nodes, nth)) as Scalar;
+      const at = add(
+        nth,
+        lookUp(
+          rule.map(({ at }) => at),
+          node,
         ),
-      ) as Scalar;
+      );
       return mul(
         lookUp(
           rule.map(({ weight }) => weight),
-          q,
+          node,
         ),
-        f(t),
+        f(add(to, mul(step, at)) as Scalar),
       ) as Row;
     });
-    return mul(width, inner) as Row;
+    return mul(step, inner) as Row;
   });
 }
 
-/** Nodes of a panel, and how far below its score the k-th panel reaches, in units of 1/k: e^−30 is nothing. */
-const [nodes, reach] = [20, 30] as const;
+/**
+ * How far below its score the k-th panel reaches, in units of 1/k: e^−30 is nothing. The length of its pieces in the same units,
+ * and the nodes of each: 10 digits where a thousand scores lie just below, 14 elsewhere.
+ */
+const [reach, piece, nodes] = [30, 2, 8] as const;
 
 function laplace(z: Row): Row {
   const f = (t: Scalar): Row => {
@@ -185,15 +192,26 @@ function laplace(z: Row): Row {
   return add(overPositive(f), betweenScores(z, panels, Number.NEGATIVE_INFINITY, f)) as Row;
 }
 
-function uniform(z: Row): Row {
-  // t is the threshold less ½: F = 1 + t − z below z, and 1 above. Below −1 the largest score is always above.
-  return betweenScores(z, count(greater(z, -1)), -1, (t) => {
-    const logF = log1p(minimum(sub(t, z), 0)) as Row;
-    return select(less(t, z), term(neg(logF) as Row, logF), 0) as Row;
-  });
-}
+/** ∫ f(t, log F) dt for uniform noise and the threshold t + ½: F = 1 + t − z below z, and 1 above. Below −1 ΠF is 0. */
+const overUniform = (z: Row, f: (t: Scalar, logF: Row) => Row): Row =>
+  betweenScores(z, count(greater(z, -1)), -1, (t) => f(t, log1p(minimum(sub(t, z), 0)) as Row));
 
-const noises: { readonly [noise: string]: (z: Scores) => Row } = {
+const uniform = (z: Row): Row =>
+  overUniform(z, (t, logF) => select(less(t, z), term(neg(logF) as Row, logF), 0) as Row);
+
+/**
+ * The density jumps at the score, which moves an end of the integral: among equal scores no derived gradient knows which.
+ * Hence the weights between pairs: dz_j = Σᵢ w_ij(g_j − gᵢ), w_ij = ∫ fᵢ f_j Π F of the others.
+ */
+const uniformGradient = (z: Row, g: Row): Row =>
+  overUniform(z, (t, logF) => {
+    const below = less(t, z);
+    const h = select(below, exp(neg(logF)), 0) as Row;
+    const pairs = select(below, mul(h, sub(mul(g, sum(h)), sum(mul(g, h)))), 0);
+    return mul(exp(sum(logF)), pairs) as Row;
+  });
+
+const noises: { readonly [Noise in NoiseName]: (z: Scores) => Row } = {
   gumbel: (z) => {
     const e = exp(z("constant")) as Row;
     return div(e, sum(e));
@@ -241,7 +259,17 @@ export const perturbMax: RowMap<Perturbation> = /* @__PURE__ */ rowMap("perturbM
     const still = stop(m);
     const z: Scores = (of) => div(sub(x, of === "moving" ? moving(x, m) : still), scale) as Row;
     // A single class is 1 to the last digit, or NaN.
-    return select(lessEqual(n, 1), add(1, sub(still, still)), noises[noise]!(z)) as Row;
+    // 0, or NaN for the rows that have no distribution: counting panels would hide it.
+    const p = add(select(lessEqual(n, 1), 1, noises[noise as NoiseName](z)), sub(still, still)) as Row;
+    if ((noise as NoiseName) !== "uniform") return p;
+    return {
+      result: p,
+      vjp: ([g]) => {
+        const dz = uniformGradient(z("moving"), g as Row);
+        const ds = neg(div(sum(mulZero(dz, z("moving"))), scale));
+        return { x: div(dz, scale), scale: ds };
+      },
+    };
   },
   domain: { x: { min: -2, max: 2 }, scale: { min: 0.5, max: 2 } },
   laws: [
