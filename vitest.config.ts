@@ -25,6 +25,7 @@ const node: TestProjectInlineConfiguration = {
     exclude: ["tests/browser/**", ...(ci || hasAdapter(driver) ? [] : ["tests/webgpu/**"])],
     // Worker threads would have a copy of the environment, which the Vulkan loader does not see.
     pool: "forks",
+    maxWorkers: 2,
     execArgv: ["--expose-gc"],
     env: driver === undefined ? {} : { VK_ICD_FILENAMES: driver },
     provide: { place: { ci, page: false, shapes: shapes.node, isolated: false } },
@@ -46,7 +47,8 @@ const page = (name: string, executablePath: string, isolated: boolean): TestProj
   test: {
     name,
     include: [
-      "tests/suite/**/*.test.ts",
+      // What an op computes does not depend on shared memory: once is enough.
+      ...(isolated ? [] : ["tests/suite/**/*.test.ts"]),
       "tests/devices/**/*.test.ts",
       "tests/golden/**/*.test.ts",
       "tests/browser/**/*.test.ts",
