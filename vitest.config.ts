@@ -10,7 +10,7 @@ import { chromiumArguments, findChromium, findSwiftShader, hasAdapter } from "./
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const ci = Boolean(process.env.CI);
 
-/** Shapes for each op that WebGPU is held against the CPU with. */
+/** Random shapes, or runs of a law, for each op and device. */
 const shapes = { node: 20, page: 6 };
 
 /** Where WebGPU in Node finds a driver, unless the environment says. */
@@ -25,6 +25,7 @@ const node: TestProjectInlineConfiguration = {
     exclude: ["tests/browser/**", ...(ci || hasAdapter(driver) ? [] : ["tests/webgpu/**"])],
     // Worker threads would have a copy of the environment, which the Vulkan loader does not see.
     pool: "forks",
+    maxWorkers: 2,
     execArgv: ["--expose-gc"],
     env: driver === undefined ? {} : { VK_ICD_FILENAMES: driver },
     provide: { place: { ci, page: false, shapes: shapes.node, isolated: false } },
@@ -37,12 +38,7 @@ const isolation = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
-const page = (
-  name: string,
-  executablePath: string,
-  isolated: boolean,
-  groupOrder: number,
-): TestProjectInlineConfiguration => ({
+const page = (name: string, executablePath: string, isolated: boolean): TestProjectInlineConfiguration => ({
   extends: true,
   // Projects that differ in their options would prepare the packages anew in turn.
   cacheDir: `node_modules/.vite/${name}`,
@@ -51,13 +47,15 @@ const page = (
   test: {
     name,
     include: [
-      "tests/suite/**/*.test.ts",
+      // What an op computes does not depend on shared memory: once is enough.
+      ...(isolated ? [] : ["tests/suite/**/*.test.ts"]),
       "tests/devices/**/*.test.ts",
       "tests/golden/**/*.test.ts",
       "tests/browser/**/*.test.ts",
     ],
     provide: { place: { ci, page: true, shapes: shapes.page, isolated } },
-    sequence: { groupOrder },
+    // After Node's, both at once: each waits for its GPU most of the time.
+    sequence: { groupOrder: 1 },
     browser: {
       enabled: true,
       headless: true,
@@ -72,7 +70,7 @@ const page = (
 
 const chromium = findChromium();
 const pages =
-  chromium === undefined ? [] : [page("chromium", chromium, false, 1), page("isolated", chromium, true, 2)];
+  chromium === undefined ? [] : [page("chromium", chromium, false), page("isolated", chromium, true)];
 
 /** Says at the end, where nobody overlooks it, what was not run and why. */
 const notRun: Reporter = {

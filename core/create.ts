@@ -2,7 +2,7 @@
 
 import type { Backend, DeviceName } from "./backends/backend.ts";
 import { backendOf, currentBackend } from "./device.ts";
-import { type DType, dtypeOf, dtypes, isDType, type TypedArray } from "./dtype.ts";
+import { type DType, dtypeOf, dtypes, isDType } from "./dtype.ts";
 import {
   ArgumentError,
   DeviceError,

@@ -353,9 +353,11 @@ function fetched(t: Tensor): Promise<TypedArray> {
   return data;
 }
 
-/** Has the elements copied to the host, where they arrive later; until then their memory stays. */
+/** Has the elements copied to the host, where they arrive later; until then a copy stays on the device. */
 export function copyOut(t: Tensor): void {
-  const storage = t.offset === 0 && t.steps === null ? t.storage.retain() : packed(t);
+  const [run, offset] = gathered(t);
+  const storage = t.backend.setAside!(run, t.dtype, offset, t.size);
+  run.release();
   const arriving = { data: t.backend.read(storage, t.dtype, 0, t.size), storage };
   t.arriving = arriving;
   const settle = (host: TypedArray | null): void => {

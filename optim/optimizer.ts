@@ -130,6 +130,7 @@ export abstract class Optimizer<O extends object = object> {
     scope(() => {
       const found = lossAndGradients("minimize", loss, this.parameters);
       value = found.value;
+      for (const g of found.gradients) if (g) g.hidden = true;
       this.change(found.gradients);
     });
     return value!;

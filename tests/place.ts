@@ -12,7 +12,7 @@ export interface Place {
   readonly page: boolean;
   /** Whether the page is cross-origin isolated. */
   readonly isolated: boolean;
-  /** Shapes for each op that WebGPU is held against the CPU with. */
+  /** Random shapes, or runs of a law, for each op and device. */
   readonly shapes: number;
 }
 
@@ -40,7 +40,7 @@ export const devices: readonly DeviceName[] = withoutGpu === undefined ? ["wasm"
 /** Has the memory freed that earlier tests left to the garbage collector: it would go while bytes are counted. */
 export async function collectGarbage(): Promise<void> {
   const { gc } = globalThis as unknown as { gc(): void };
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 2; i++) {
     gc();
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -44,7 +44,7 @@ const needs: readonly Need[] = [
   ...(linux
     ? [
         {
-          what: "the Vulkan loader (libvulkan.so.1), which WebGPU in Node opens",
+          what: "the Vulkan loader (libvulkan.so.1) that WebGPU in Node opens",
           find: findVulkan,
           debian: "libvulkan1",
           otherwise: "install your system's Vulkan loader (libvulkan1, vulkan-loader, vulkan-icd-loader)",
@@ -63,15 +63,14 @@ if (named && !findChromium())
 
 const missing = needs.filter(({ find }) => find() === undefined);
 if (missing.length > 0) {
-  const what = missing.map(({ what }) => what).join(" and ");
+  const what = `missing: ${missing.map(({ what }) => what).join(", ")}`;
   const byHand = `by hand: ${missing.map(({ otherwise }) => otherwise).join("; ")}`;
   const root = process.getuid?.() === 0;
   const apt = [...(root ? [] : ["sudo"]), "apt-get"];
   const install = ["install", "-y", "--no-install-recommends", ...missing.map(({ debian }) => debian)];
-  if (!exists("apt-get")) fail(`${what} is missing, and this is no Debian to install it on; ${byHand}`);
-  if (!root && !exists("sudo"))
-    fail(`${what} is missing; run as root: apt-get ${install.join(" ")}; or ${byHand}`);
-  say(`${what} is missing; running: ${[...apt, ...install].join(" ")}`);
+  if (!exists("apt-get")) fail(`${what}; and this is no Debian to install it on; ${byHand}`);
+  if (!root && !exists("sudo")) fail(`${what}; run as root: apt-get ${install.join(" ")}; or ${byHand}`);
+  say(`${what}; running: ${[...apt, ...install].join(" ")}`);
   // The list of packages may be absent or old.
   if (!run(...apt, "update") || !run(...apt, ...install))
     fail(`apt-get could not install it, as it says above; ${byHand}`);

@@ -102,6 +102,8 @@ export interface Backend {
   /** Called by `Storage.release` alone. */
   free(storage: Storage): void;
   memory(): MemoryUse;
+  /** Where reading is only asynchronous: a copy of a contiguous run of elements for as long as that takes. */
+  setAside?(storage: Storage, dtype: DType, offset: number, size: number): Storage;
   /** Fills contiguous storage from host data. */
   write(storage: Storage, data: TypedArray): void;
   /** Copies a contiguous run of elements to the host; throws DeviceError where only asynchronous reading exists. */

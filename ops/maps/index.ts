@@ -16,6 +16,7 @@ export {
   stickBreaking,
 } from "./attention.ts";
 export { entmax, entmax15, sparsemax } from "./entmax.ts";
+export { fusedmax } from "./fusedmax.ts";
 export {
   normalizedRelu,
   normalizedSigmoid,
@@ -25,6 +26,7 @@ export {
   sinSoftmax,
   sumNormalization,
 } from "./normalisers.ts";
+export { type NoiseName, perturbMax } from "./perturb.ts";
 export { logTaylorSoftmax, sphericalSoftmax, taylorSoftmax } from "./polynomial.ts";
 export {
   alphaRelu,
@@ -37,8 +39,6 @@ export {
   sparsehourglass,
   temperedSoftmax,
 } from "./projections.ts";
-export { fusedmax } from "./fusedmax.ts";
-export { type NoiseName, perturbMax } from "./perturb.ts";
 export { gumbelSoftmax, gumbelSoftmaxSt, sampledArgmax } from "./sampled.ts";
 export {
   hardmax,

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { WebgpuBackend } from "../../core/backends/webgpu/index.ts";
 import { full, tensor } from "../../core/create.ts";
 import { currentBackend, useDevice } from "../../core/device.ts";
-import { DeviceError, DeviceLostError } from "../../core/errors.ts";
+import { DeviceError, DeviceLostError, OutOfMemoryError } from "../../core/errors.ts";
 import { openScope } from "../../core/scope.ts";
 import { crossEntropy } from "../../losses/index.ts";
 import { Linear, Sequential } from "../../nn/index.ts";
@@ -79,5 +79,22 @@ describe.skipIf(withoutGpu !== undefined)("a device that was lost", () => {
     const losses = await numbersOf(...Array.from({ length: 10 }, step));
     expect(losses[0]![0]).toBeLessThan(before);
     expect(losses[9]![0]).toBeLessThan(losses[0]![0]!);
+  });
+
+  test("that ran out of memory says so wherever it is used, until another is opened", async () => {
+    await useDevice("webgpu");
+    const x = full([3], 1);
+    expect(() => full([2 ** 30, 2], 1)).toThrow(OutOfMemoryError);
+    expect(await add(x, 1).data(), "a refusal at the call harms nothing").toEqual(Float32Array.of(2, 2, 2));
+    // What a driver reports later reaches a device as this event.
+    const { device } = currentBackend() as WebgpuBackend;
+    class GPUOutOfMemoryError extends Error {}
+    const error = new GPUOutOfMemoryError("no memory is left");
+    device.dispatchEvent(Object.assign(new Event("uncapturederror"), { error }));
+    for (const use of [() => tensor([1]), () => add(x, x)]) expect(use).toThrow(OutOfMemoryError);
+    await expect(x.data()).rejects.toThrow(/no memory is left/);
+    await useDevice("webgpu");
+    expect(await add(tensor([1]), 1).data()).toEqual(Float32Array.of(2));
+    device.destroy();
   });
 });

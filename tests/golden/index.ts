@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { DeviceName } from "../../core/backends/backend.ts";
 import { currentBackend, useDevice } from "../../core/device.ts";
+import { withSoftwareGpu } from "../gpu.ts";
 import { readCases } from "./format.ts";
 import { runCase } from "./run.ts";
 
@@ -37,7 +38,8 @@ if (dtype !== "f64" && dtype !== "f32") fail(`${dtype} is no float type`);
 const wanted = ops?.split(",");
 
 try {
-  await useDevice(device as DeviceName);
+  const open = (): Promise<void> => useDevice(device as DeviceName);
+  await (device === "webgpu" ? withSoftwareGpu(open) : open());
 } catch (error) {
   fail((error as Error).message);
 }

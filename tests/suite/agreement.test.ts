@@ -122,16 +122,18 @@ async function differences(
   return found;
 }
 
-/** Random arguments like those of each example, in each way to give numbers. */
-function* cases(op: AnyOp, sizes: Sizes, seed: number): Generator<[what: string, template: Template]> {
-  const random = generator(seed);
+/** An example of a card, and how its numbers are given. */
+type Form = readonly [example: number, scalars: Scalars];
+
+function formsOf(op: AnyOp): Form[] {
   // Arguments that must fit one another are the same for every example.
   const fitted = op.info.kind === "structure" && isSizable(op);
-  for (const i of fitted ? [0] : op.info.examples.keys())
-    for (const scalars of waysOf(op)) yield [`example ${i}, ${scalars}`, like(op, i, scalars, sizes, random)];
+  const examples = fitted ? [0] : [...op.info.examples.keys()];
+  return examples.flatMap((i) => waysOf(op).map((scalars): Form => [i, scalars]));
 }
 
-function like(op: AnyOp, example: number, scalars: Scalars, sizes: Sizes, random: () => number): Template {
+/** Random arguments of a form. */
+function like(op: AnyOp, [example, scalars]: Form, sizes: Sizes, random: () => number): Template {
   const template = drawn(op, templateOf(op, op.info.examples[example]!), sizes, random);
   return withScalars(op, template, scalars, sizes, random);
 }
@@ -145,17 +147,20 @@ const corners: readonly Sizes[] = [
   { rows: 70, n: 64 },
   { rows: 17, n: 257 },
 ];
-/** Sizes whose logarithms are evenly spread. They shrink to one entry. */
-const anySizes = fc
-  .tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }))
-  .map(([a, b]): Sizes => {
-    const n = Math.floor(70_000 ** a);
-    return { rows: Math.floor(Math.min(5000, Math.max(1, 2 ** 14 / n)) ** b), n };
-  });
+/** Sizes of every order of magnitude, the corners among them. They shrink to one entry. */
+const sizesUpTo = (...limits: readonly number[]): fc.Arbitrary<number> =>
+  fc.oneof(...limits.map((max) => fc.integer({ min: 1, max })));
+const anySizes = fc.record({ rows: sizesUpTo(4, 70, 5000), n: sizesUpTo(33, 1100, 5000, 70_000) });
+/** Entries of the random ones: the plain reading takes a microsecond for each. */
+const mostEntries = 2 ** 14;
 /** The product of many numbers leaves f32. */
 const onlyShort: readonly string[] = ["prod"];
 /** Costs some hundred times the others, and more by the plain reading. */
 const dear: readonly string[] = ["perturbMax"];
+
+/** Arguments that are few enough to be read. */
+const shown = (template: Template): string =>
+  slotsOf(template).every(({ data }) => data.length <= 16) ? ` ${JSON.stringify(template)}` : "";
 
 /** The results for integers, or how they are refused. */
 async function ofIntegers(op: AnyOp, template: Template, setting: Setting): Promise<unknown> {
@@ -190,23 +195,27 @@ describe.each(byName)("%s", (name, op) => {
   if (lengths.length > 0)
     test("vectors agree with the plain reading for rows of 1 to 70 entries", async () => {
       const found: string[] = [];
+      const random = generator(11);
       for (const n of lengths)
-        for (const [what, template] of cases(op, { rows: 3, n }, 10 + n))
-          found.push(
-            ...(await differences(op, template, onCpu)).map((wrong) => `n = ${n}, ${what}: ${wrong}`),
-          );
+        for (const form of formsOf(op)) {
+          const wrong = await differences(op, like(op, form, { rows: 3, n }, random), onCpu);
+          found.push(...wrong.map((what) => `n = ${n}, ${form.join(", ")}: ${what}`));
+        }
       expect(found.slice(0, 4)).toEqual([]);
     });
 
   test("all devices agree on rows of any number and length", async () => {
     const property = fc.asyncProperty(anySizes, fc.nat(), async (sizes, seed) => {
-      const small = sizes.rows * sizes.n <= (dear.includes(name) ? 20 : 5000);
-      const n = Math.min(sizes.n, onlyShort.includes(name) || dear.includes(name) ? 70 : sizes.n);
-      const rows = dear.includes(name) ? 1 : sizes.rows;
-      for (const [what, template] of cases(op, { rows, n }, seed)) {
-        expect(await differences(op, template, others), what).toEqual([]);
-        // One way to call an op says enough of large arguments.
-        if (!small) break;
+      const costs = dear.includes(name);
+      const n = costs || onlyShort.includes(name) ? Math.min(sizes.n, 70) : sizes.n;
+      const rows = costs ? 1 : Math.ceil(Math.min(sizes.rows, mostEntries / n));
+      const forms = formsOf(op);
+      const random = generator(seed);
+      // Of large arguments one form says enough.
+      for (const form of rows * n > (costs ? 20 : 500) ? [forms[seed % forms.length]!] : forms) {
+        const template = like(op, form, { rows, n }, random);
+        const found = await differences(op, template, others);
+        expect(found.join("; "), `${form.join(", ")}${shown(template)}`).toBe("");
       }
     });
     await fc.assert(property, {
@@ -230,11 +239,12 @@ describe.each(byName)("%s", (name, op) => {
     ] as const;
     const property = fc.asyncProperty(scoreRows({ kinds }), async (scores) => {
       const sizes = { rows: scores.length, n: scores[0]!.length };
-      const template = mapSlots(like(op, 0, "numbers", sizes, generator(5)), (s) =>
+      const template = mapSlots(like(op, [0, "numbers"], sizes, generator(5)), (s) =>
         s.name === "x" ? { ...s, shape: [sizes.rows, sizes.n], data: scores.flat().map(Math.fround) } : s,
       );
       // At a threshold the gradient is a matter of the last digit.
-      expect(await differences(op, template, others, false)).toEqual([]);
+      const found = await differences(op, template, others, false);
+      expect(found.join("; "), shown(template)).toBe("");
     });
     await fc.assert(property, { numRuns: 2 * place.shapes, seed: 0, includeErrorInReport: true });
   });

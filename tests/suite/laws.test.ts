@@ -5,6 +5,7 @@ import { checkLaws, type LawFunction } from "../../core/check/index.ts";
 import type { Example } from "../../core/op.ts";
 import type { Shape } from "../../core/shape.ts";
 import { Tensor } from "../../core/tensor.ts";
+import { place } from "../place.ts";
 import {
   type AnyOp,
   byName,
@@ -73,7 +74,7 @@ describe.each(lawful)("%s", (_, op) => {
       const examples =
         kind === "map" || optional.includes(law) ? op.info.examples.slice(0, 1) : op.info.examples;
       for (const example of examples)
-        await checkLaws(ofScores(op, example, setting), [law], { ...setting, without, runs: 20 });
+        await checkLaws(ofScores(op, example, setting), [law], { ...setting, without, runs: place.shapes });
     });
   });
 });

@@ -1,9 +1,9 @@
 // The emitted functions keep their error budgets, and their limits are right.
 import { expect, test } from "vitest";
-import * as special from "../../core/special.ts";
 import { type Fn, type Local, lanes, WasmModule } from "../../core/backends/wasm/assembler.ts";
 import * as math from "../../core/backends/wasm/math.ts";
 import * as op from "../../core/backends/wasm/opcodes.ts";
+import * as special from "../../core/special.ts";
 
 const count = 2 ** 18;
 const arrays = { f32: Float32Array, f64: Float64Array };

@@ -549,6 +549,23 @@ describe("rows in memory", () => {
     await expect(run(kernel, given, 2, 1)).rejects.toThrow(`${count + 1} tensors take part in one kernel`);
   });
 
+  test("inputs of one number per row share a buffer where there are too many", async () => {
+    const count = gpu.maxBuffers + 3;
+    const scalars = Array.from({ length: count }, (_, i) => R.scalarInput(`s${i}`));
+    const weighted = scalars.reduce<R.Operand>((a, e, i) => R.add(a, R.mul(i + 1, e)), x);
+    await check(
+      program("scalars", [...scalars, x], [weighted as R.Row, R.sum(weighted)]),
+      (n, random) => [
+        ...scalars.map((_, i): Operand => {
+          const values = uniform(3, random, -1, 1);
+          return i % 5 === 0 ? values[0]! : i % 2 === 0 ? shared(values) : perRow(values);
+        }),
+        row(uniform(3 * n, random, -1, 1), n),
+      ],
+      { rows: 3, lengths: few, tolerance: 1e-5 },
+    );
+  });
+
   test("names that WGSL keeps for itself, and names that look alike, are no trouble", async () => {
     const strange = ["var", "$", "€", "f32", "row", "n"].map((name) => R.rowInput(name));
     await check(

@@ -4,6 +4,8 @@
 /** A buffer and what the device must remember of it. */
 export interface GpuBuffer {
   readonly buffer: GPUBuffer;
+  /** Where it goes when it is free. */
+  readonly home: BufferPool;
   /** Bytes of its class. */
   readonly bytes: number;
   /** Its age: the pool gives out the oldest first, so that a step that repeats finds the same buffers again. */
@@ -53,7 +55,7 @@ export class BufferPool {
       return found;
     }
     const buffer = this.device.createBuffer({ size, usage: this.usage });
-    return { buffer, bytes: size, id: this.next++, used: -1 };
+    return { buffer, home: this, bytes: size, id: this.next++, used: -1 };
   }
 
   /** Takes a buffer back; commands that use it and run earlier are no concern of the next owner. */

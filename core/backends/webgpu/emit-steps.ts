@@ -1,24 +1,19 @@
 // Writes the words that take steps of their own as WGSL: roots by Newton's iteration, the sums of series, groups of neighbours, the k-th largest entry, running sums.
 
-import { nodesOf } from "../../row/differentiate.ts";
 import type { Expr, RootParts, SeriesParts } from "../../row/expr.ts";
 import type { RootStep, ScanStep, SeriesStep, Step } from "../../row/schedule.ts";
 import { type Frame, holding, slot, walk, walkChunk } from "./emit-walks.ts";
 
-/** Whether a row is dear to compute again. */
-const isDear = (row: Expr): boolean => nodesOf([row]).some((e) => e.kind === "row" && e.meaning?.js);
-
 /** The τ where a decreasing function is zero. */
 export function emitRoot(frame: Frame, step: RootStep, emitSteps: (steps: readonly Step[]) => void): void {
   const { shader } = frame;
-  const { node, gather } = step;
+  const { node } = step;
   const { variable, value, slope, straight } = node.detail as RootParts;
-  if (shader.grid.held > 0) {
-    const dear = gather ? [...gather.rows.keys()].filter(isDear) : [];
-    const missing = [...frame.again, ...dear].filter((e) => !frame.held.has(e));
-    if (missing.length > 0) walk(frame, [], () => {}, missing);
-    // Counted either way: the first text, which has nothing at hand, counts the same walks.
-    else frame.walks++;
+  // What the iteration reads again and again is at hand before it begins.
+  const missing = frame.again.filter((e) => !frame.held.has(e));
+  if (missing.length > 0) {
+    walk(frame, [], () => {}, missing);
+    frame.walks--;
   }
   const [lo, hi] = node.args.map((e) => shader.value(e, "f32"));
   const s = shader.name("search");
@@ -84,78 +79,57 @@ export function emitSeries(
  */
 export function emitKth(frame: Frame, step: ScanStep): void {
   const { shader } = frame;
-  const { unit, held } = shader.grid;
   const [row, rank] = step.node.args as [Expr, Expr];
-  const share = unit === "share";
   const order = (): string => `s_order(${shader.value(row, "f32")})`;
-  const keys = held > 0 ? holding(shader, "keys", "u32") : undefined;
-  if (keys !== undefined)
-    walk(frame, [row], () => shader.line(`${keys}[${share ? "k" : "i"}] = ${order()};`));
+  const keys = shader.grid.held > 0 ? `${holding(shader, "keys", "u32")}[k]` : undefined;
+  if (keys !== undefined) walk(frame, [row], () => shader.line(`${keys} = ${order()};`));
 
   // The bin behind the others counts NaN.
-  const bins = share ? "bins" : shader.name("bins");
-  if (share) shader.globals.set("bins", "var<workgroup> bins: array<atomic<u32>, 17>;\n");
-  else shader.line(`var ${bins} = array<u32, 17>();`);
-  const read = (at: string): string => (share ? `atomicLoad(&${bins}[${at}])` : `${bins}[${at}]`);
-  const add = (at: string): string => (share ? `atomicAdd(&${bins}[${at}], 1u);` : `${bins}[${at}]++;`);
-  const barrier = (): void => {
-    if (share) shader.line("workgroupBarrier();");
-  };
+  shader.globals.set("bins", "var<workgroup> bins: array<atomic<u32>, 17>;\n");
   const found = shader.name("found");
   const left = shader.name("left");
-  shader.line(`var ${found} = 0u;`);
-  shader.line(`var ${left} = u32(clamp(${shader.value(rank, "i32")}, 1, i32(n)));`);
+  shader.line(`var ${found} = 0u;`, `var ${left} = u32(clamp(${shader.value(rank, "i32")}, 1, i32(n)));`);
   shader.block("for (var shift = 32u; shift > 0u;)", () => {
-    shader.line("shift -= 4u;");
-    shader.line(share ? `if (me < 17u) { atomicStore(&${bins}[me], 0u); }` : `${bins} = array<u32, 17>();`);
-    barrier();
+    shader.line("shift -= 4u;", "if (me < 17u) { atomicStore(&bins[me], 0u); }", "workgroupBarrier();");
     walk(frame, [row], () => {
-      const key = shader.let("key", keys !== undefined ? `${keys}[${share ? "k" : "i"}]` : order());
-      shader.line(`if (((${key} ^ ${found}) >> shift) < 16u) { ${add(`(${key} >> shift) & 15u`)} }`);
-      shader.line(`if (${key} == 0xffffffffu) { ${add("16u")} }`);
+      const key = shader.let("key", keys ?? order());
+      shader.line(
+        `if (((${key} ^ ${found}) >> shift) < 16u) { atomicAdd(&bins[(${key} >> shift) & 15u], 1u); }`,
+        `if (${key} == 0xffffffffu) { atomicAdd(&bins[16], 1u); }`,
+      );
     });
-    barrier();
-    shader.line("var digit = 15u;");
-    shader.block(`for (; digit > 0u && ${left} > ${read("digit")}; digit--)`, () =>
-      shader.line(`${left} -= ${read("digit")};`),
+    shader.line(
+      "workgroupBarrier();",
+      "var digit = 15u;",
+      `for (; digit > 0u && ${left} > atomicLoad(&bins[digit]); digit--) { ${left} -= atomicLoad(&bins[digit]); }`,
+      `${found} |= digit << shift;`,
+      `if (atomicLoad(&bins[16]) > 0u) { ${found} = 0xffffffffu; }`,
+      "workgroupBarrier();",
     );
-    shader.line(`${found} |= digit << shift;`);
-    shader.line(`if (${read("16u")} > 0u) { ${found} = 0xffffffffu; }`);
-    barrier();
   });
-  const text = `s_unorder(${found})`;
-  shader.define(step.node, share ? `s_alike(me, ${text})` : text);
+  shader.define(step.node, `s_alike(me, s_unorder(${found}))`);
 }
 
 /** The running sum, into memory of its own: the sums of chunks first, then along each chunk from the sum of those before it. */
 export function emitCumsum(frame: Frame, step: ScanStep, memory: (i: string) => string): void {
   const { shader } = frame;
-  const { unit, width } = shader.grid;
+  const { width } = shader.grid;
+  shader.globals.set("runs", `var<workgroup> runs: array<vec2f, ${width}>;\n`);
   const row = step.node.args[0]!;
   const run = shader.name("run");
+  const chunk = shader.let("chunk", `(n + ${width - 1}u) / ${width}u`);
+  const from = shader.let("from", `min(n, me * ${chunk})`);
+  const to = shader.let("to", `min(n, ${from} + ${chunk})`);
+  const carry = (v: string): string => `${run} = s_carry(${run}, ${v});`;
   shader.line(`var ${run} = vec2(0.0, 0.0);`);
-  let [from, to] = ["0u", "n"];
-  const carry = (v: string): void => shader.line(`${run} = s_carry(${run}, ${v});`);
-  if (unit === "share") {
-    shader.globals.set("runs", `var<workgroup> runs: array<vec2f, ${width}>;\n`);
-    const chunk = shader.let("chunk", `(n + ${width - 1}u) / ${width}u`);
-    from = shader.let("from", `min(n, me * ${chunk})`);
-    to = shader.let("to", `min(n, ${from} + ${chunk})`);
-    walkChunk(frame, from, to, row, carry);
-    shader.line(`runs[me] = ${run};`);
-    shader.line("workgroupBarrier();");
-    shader.line(`${run} = vec2(0.0, 0.0);`);
-    shader.block("for (var before = 0u; before < me; before++)", () => {
-      carry("runs[before].x");
-      shader.line(`${run}.y += runs[before].y;`);
-    });
-  }
-  walkChunk(frame, from, to, row, (v) => {
-    carry(v);
-    shader.line(`${memory("i")} = s_carried(${run});`);
-  });
+  walkChunk(frame, from, to, row, (v) => shader.line(carry(v)));
+  shader.line(`runs[me] = ${run};`, "workgroupBarrier();", `${run} = vec2(0.0, 0.0);`);
+  shader.block("for (var before = 0u; before < me; before++)", () =>
+    shader.line(carry("runs[before].x"), `${run}.y += runs[before].y;`),
+  );
+  walkChunk(frame, from, to, row, (v) => shader.line(carry(v), `${memory("i")} = s_carried(${run});`));
   // What one invocation wrote others read.
-  if (unit === "share") shader.line("storageBarrier();");
+  shader.line("storageBarrier();");
   frame.memory.set(step.node, memory);
 }
 

@@ -48,17 +48,10 @@ const ofIntegers: { readonly [word: string]: string } = {
   round: "i32",
 };
 
-/** Words that integers are closed under. Products and sums may leave 32 bits: only integer kernels have them so. */
-const closed: ReadonlySet<string> = /* @__PURE__ */ new Set([
-  "add",
-  "sub",
-  "neg",
-  "select",
-  "max",
-  "min",
-  "pick",
-  ...Object.keys(ofIntegers),
-]);
+/** Words that integers are closed under; and those that may leave 32 bits: only integer kernels have them so. */
+const closed: ReadonlySet<string> = /* @__PURE__ */ new Set(
+  "add sub neg abs sign maximum minimum clamp relu floor round select max min pick".split(" "),
+);
 const closedHere: ReadonlySet<string> = /* @__PURE__ */ new Set(["mul", "sum"]);
 const integers: ReadonlySet<string> = /* @__PURE__ */ new Set(["index", "n", "count", "argmax"]);
 
@@ -86,8 +79,8 @@ export class Shader {
     this.grid = grid;
   }
 
-  line(text: string): void {
-    this.lines.push(this.indent + text);
+  line(...texts: readonly string[]): void {
+    for (const text of texts) this.lines.push(this.indent + text);
   }
 
   /** A block in braces; what becomes known inside is forgotten behind it. */

@@ -200,8 +200,7 @@ export function emitPass(frame: Frame, pass: Pass): void {
     () => {
       for (const { acc, carry } of folds) {
         if (carry === undefined) continue;
-        shader.line(`${carry} = s_carry(${carry}, ${acc});`);
-        shader.line(`${acc} = 0.0;`);
+        shader.line(`${carry} = s_carry(${carry}, ${acc});`, `${acc} = 0.0;`);
       }
     },
   );
@@ -213,9 +212,7 @@ export function emitPass(frame: Frame, pass: Pass): void {
       found,
     );
   folds.forEach(({ e }, j) => {
-    const text = e.word === "argmax" ? `i32(${found[j]}.at)` : found[j]!;
-    if (unit === "row") shader.values.set(e, text);
-    else shader.define(e, text);
+    shader.define(e, e.word === "argmax" ? `i32(${found[j]}.at)` : found[j]!);
   });
 }
 

@@ -25,23 +25,23 @@ export const firstWord = 4;
 const elements = { f32: "f32", f64: "f32", i32: "i32", bool: "u32" } as const;
 
 /**
- * Writes the shader of a kernel. `isNumber` tells for each input whether a number is given: those stand among the parameters,
- * one word each; a tensor has two there, its offset and how far the next row lies, and a binding.
+ * Writes the shader of a kernel. `places` gives the binding of each input, or −1 where a number is given: that is one word of the
+ * parameters; a tensor has two there, its offset and how far the next row lies.
  */
-export function emitRows(
-  kernel: Kernel,
-  plan: Schedule,
-  grid: Grid,
-  isNumber: (input: number) => boolean,
-): RowShader {
-  const first = write(kernel, plan, grid, isNumber);
+export function emitRows(kernel: Kernel, plan: Schedule, grid: Grid, places: readonly number[]): RowShader {
+  const first = write(kernel, plan, grid, places);
   // What one walk after another reads is kept at hand: only a text that was written once can tell.
-  return grid.held > 0 && first.repeated.size > 0 ? write(kernel, plan, grid, isNumber, first) : first;
+  return grid.held > 0 && first.repeated.size > 0 ? write(kernel, plan, grid, places, first) : first;
 }
 
 /** The shader of a kernel whose inputs are all tensors, to be read. */
 export const printWgsl = (kernel: Kernel, grid: Grid): string =>
-  emitRows(kernel, schedule(kernel.program), grid, () => false).text;
+  emitRows(
+    kernel,
+    schedule(kernel.program),
+    grid,
+    kernel.inputs.map((_, k) => k),
+  ).text;
 
 /** Entries of an elementwise kernel that one invocation computes, if they are cheap; and lines of text that are. */
 const copies = 4;
@@ -53,7 +53,7 @@ function write(
   kernel: Kernel,
   plan: Schedule,
   { unit, width, held }: Grid,
-  isNumber: (input: number) => boolean,
+  places: readonly number[],
   first?: Written,
 ): Written {
   const { program } = kernel;
@@ -85,15 +85,16 @@ function write(
   program.inputs.forEach((e, k) => {
     const type = elements[kernel.inputs[k]!];
     const load = (text: string): string => (e.sort === "bool" ? `${text} != 0u` : text);
-    if (isNumber(k)) {
+    const place = places[k]!;
+    if (place < 0) {
       scalars.set(e, load(`bitcast<${type}>(${word()})`));
       return;
     }
-    const name = `${shader.title(e)}_${k}`;
-    bind(`in_${name}`, type, "read");
-    starts.push(`let at_${name} = ${word()} + row * ${word()};`);
-    if (e.kind === "row") frame.memory.set(e, (i) => load(`in_${name}[at_${name} + ${i}]`));
-    else scalars.set(e, load(`in_${name}[at_${name}]`));
+    const at = `at_${shader.title(e)}_${k}`;
+    if (place === bindings.length) bind(`in${place}`, type, "read");
+    starts.push(`let ${at} = ${word()} + row * ${word()};`);
+    if (e.kind === "row") frame.memory.set(e, (i) => load(`in${place}[${at} + ${i}]`));
+    else scalars.set(e, load(`in${place}[${at}]`));
   });
   kernel.outputs.forEach((dtype, k) => {
     bind(`out${k}`, elements[dtype], "read_write");
@@ -146,12 +147,17 @@ function write(
     work = 1;
     shader.block("for (var row = group.x; row < rows; row += groups.x)", emitRow);
   } else if (unit === "row")
-    shader.block(`for (var row = thread.x; row < rows; row += groups.x * ${width}u)`, emitRow);
+    shader.block(
+      `for (var row = group.x * ${width}u + me; row < rows; row += groups.x * ${width}u)`,
+      emitRow,
+    );
   else {
     const single = unit === "entry of one row";
-    shader.line("let last = rows * n - 1u;");
-    shader.line(`let step = groups.x * groups.y * ${width}u;`);
-    shader.line(`let first = (group.y * groups.x + group.x) * ${width}u + me;`);
+    shader.line(
+      "let last = rows * n - 1u;",
+      `let step = groups.x * groups.y * ${width}u;`,
+      `let first = (group.y * groups.x + group.x) * ${width}u + me;`,
+    );
     if (single) {
       shader.line("let row = 0u;");
       emitStarts();
@@ -163,8 +169,7 @@ function write(
         // Behind the last entry is the last entry again: no branch.
         shader.line(`let ${single ? "i" : "id"} = min(first + ${k}u * step, last);`);
         if (!single) {
-          shader.line("let row = id / n;");
-          shader.line("let i = id - row * n;");
+          shader.line("let row = id / n;", "let i = id - row * n;");
           emitStarts();
         }
         emitSteps(single ? passes : plan.steps);
@@ -180,7 +185,6 @@ function write(
   const main = `
 @compute @workgroup_size(${width})
 fn main(
-  @builtin(global_invocation_id) thread: vec3u,
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) me: u32,

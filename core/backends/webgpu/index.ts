@@ -47,6 +47,9 @@ export async function createWebgpuBackend(): Promise<WebgpuBackend> {
       gpu.release(storage);
       bytes -= storage.bytes;
     },
+    // What waits to be read counts as no tensor's: it goes by itself.
+    setAside: (storage, _, offset, size) =>
+      new Storage(backend, gpu.setAside(storage, offset * width, size * width), 0),
     memory: (): MemoryUse => ({ bytes, pool: gpu.idle, peak }),
     write(storage: Storage, data: TypedArray): void {
       const words = data instanceof Uint8Array ? Uint32Array.from(data) : data;

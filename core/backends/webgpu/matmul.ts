@@ -8,7 +8,7 @@ import type { MatrixOperand, RowOperand } from "../backend.ts";
 import type { Block, Queue } from "./queue.ts";
 import { powerOfTwo, run, type Shader } from "./shader.ts";
 
-/** Depth of a slice in workgroup memory. Deeper ones are no faster on a GPU, and a software adapter pays for every word. */
+/** Depth of a slice in workgroup memory: each of 64 invocations reads two quads of either operand. */
 const slice = 8;
 /** Depth of a plain sum. Longer ones are sums of such blocks, so that they keep their digits. */
 const block = 512;
@@ -40,18 +40,33 @@ let bAt = bStart + select(matrix * bStep, offsets[batch + matrix], listed == 1);
 `;
 
 /**
+ * Which two quads of a slice an invocation reads, and where they lie at the start of the depth: invocations side by side read
+ * what lies side by side, along the depth or across it.
+ */
+const own = (x: "a" | "b", step: string, first: string): string => `
+let ${x}Along = ${x}Depth == 1;
+${lines(
+  2,
+  (i) => `
+let ${x}D${i} = select(t / 16 + ${4 * i}, t % 8, ${x}Along);
+let ${x}Q${i} = select(t % 16, t / 8 + ${8 * i}, ${x}Along);
+let ${x}At${i} = ${x}At + ${x}D${i} * ${x}Depth + (${first} + 4 * ${x}Q${i}) * ${step};`,
+)}
+`;
+
+/**
  * Reads a slice of an operand: 64 of its rows (columns, for the right one) in quads. What stands past the last row may be
  * anything, since what it gives is never stored; but nothing is added past the end of the depth.
  */
-const take = (x: "a" | "b", step: string, first: string): string => `
-for (var i = t; i < ${16 * slice}; i += 64) {
-  let along = ${x}Depth == 1;
-  let q = select(i % 16, i / ${slice}, along);
-  let d = select(i / 16, i % ${slice}, along);
-  let at = ${x}At + (k0 + d) * ${x}Depth;
-  let v = vec4f(${range(4).map((e) => `${x}[at + (${first} + 4 * q + ${e}) * ${step}]`)});
-  ${x}Slice[d * 17 + q] = select(vec4f(), v, k0 + d < until);
-}`;
+const take = (x: "a" | "b", step: string): string =>
+  lines(
+    2,
+    (i) => `{
+  let at = ${x}At${i} + k0 * ${x}Depth;
+  let v = vec4f(${range(4).map((e) => `${x}[at + ${e} * ${step}]`)});
+  ${x}Slice[${x}D${i} * 17 + ${x}Q${i}] = select(vec4f(), v, k0 + ${x}D${i} < until);
+}`,
+  );
 
 /**
  * Of the 8 × 8 invocations each has 8 rows by two quads of columns, in squares that lie 32 apart: so those side by side read
@@ -72,13 +87,15 @@ let columns = (n + 63) / 64;
 let rows = (m + 63) / 64;
 let row = group / columns % rows * 64;
 let column = group % columns * 64;
-let z = group / (columns * rows);${place}
+let z = group / (columns * rows);${place}${own("a", "aRow", "row")}${own("b", "bColumn", "column")}
 let x = t % 8;
 let y = t / 8;
 for (var first = begin; first < end; first += ${block}) {
   let until = min(first + ${block}, end);
 ${lines(64, (i) => `var c${i} = 0.0;`)}
-  for (var k0 = first; k0 < until; k0 += ${slice}) {${take("a", "aRow", "row")}${take("b", "bColumn", "column")}
+  for (var k0 = first; k0 < until; k0 += ${slice}) {
+${take("a", "aRow")}
+${take("b", "bColumn")}
     workgroupBarrier();
     for (var d = 0u; d < ${slice}; d++) {
       let a0 = aSlice[d * 17 + y];

@@ -68,6 +68,8 @@ export class Queue {
   failure: (() => DeviceError) | undefined;
   private readonly pool: BufferPool;
   private readonly readings: BufferPool;
+  /** Apart from the others, so that what waits to be read does not change which buffers a step finds. */
+  private readonly asides: BufferPool;
   private readonly layouts = new Map<string, Layout>();
   private readonly parameters: GPUBuffer;
   private readonly parameterLayout: GPUBindGroupLayout;
@@ -89,6 +91,7 @@ export class Queue {
     this.maxBuffers = device.limits.maxStorageBuffersPerShaderStage;
     this.pool = new BufferPool(device, storageUsage);
     this.readings = new BufferPool(device, readingUsage);
+    this.asides = new BufferPool(device, storageUsage);
     const ring = new ArrayBuffer(slots * slotBytes);
     this.u32 = new Uint32Array(ring);
     this.i32 = new Int32Array(ring);
@@ -151,12 +154,13 @@ export class Queue {
   }
 
   release(block: Block): void {
-    this.pool.give(bufferOf(block));
+    const b = bufferOf(block);
+    b.home.give(b);
   }
 
   /** Bytes that lie idle. */
   get idle(): number {
-    return this.pool.idle + this.readings.idle;
+    return this.pool.idle + this.readings.idle + this.asides.idle;
   }
 
   /** Fills a buffer from the host. */
@@ -168,15 +172,26 @@ export class Queue {
     this.device.queue.writeBuffer(b.buffer, 0, data);
   }
 
+  /** A copy of a part of a buffer. */
+  setAside(block: Block, offset: number, bytes: number): GpuBuffer {
+    const to = this.asides.take(bytes);
+    this.copy(bufferOf(block), offset, to, bytes);
+    to.used = this.submission;
+    return to;
+  }
+
+  private copy(from: GpuBuffer, offset: number, to: GpuBuffer, bytes: number): void {
+    this.endPass();
+    this.commands().copyBufferToBuffer(from.buffer, offset, to.buffer, 0, bytes);
+    from.used = this.submission;
+  }
+
   /** The bytes of a part of a buffer. Reads of one turn of the event loop are submitted together. */
   read(block: Block, offset: number, bytes: number): Promise<ArrayBuffer> {
     if (this.failure) return Promise.reject(this.failure());
     return new Promise((resolve, reject) => {
-      const from = bufferOf(block);
       const to = this.readings.take(bytes);
-      this.endPass();
-      this.commands().copyBufferToBuffer(from.buffer, offset, to.buffer, 0, bytes);
-      from.used = this.submission;
+      this.copy(bufferOf(block), offset, to, bytes);
       if (this.waiting.length === 0) queueMicrotask(() => this.flush());
       this.waiting.push({ to, bytes, resolve, reject });
     });
