@@ -187,6 +187,7 @@ export function runRows(
 
   let used = tensors;
   for (let k = 0; k < outputs.length; k++) blocks[used++] = outputs[k]!;
+  if (temporaries > 0) blocks[used] = gpu.temporary(temporaries * rows * n);
   let operands = inputs;
   let together: Storage | undefined;
   if (pack !== undefined) {
@@ -224,5 +225,6 @@ export function runRows(
   const groups = Math.ceil((grid <= ofOneRow ? rows * n : rows) / work);
   const y = grid <= ofOneRow ? Math.ceil(groups / mostGroups) : 1;
   gpu.dispatch(pipeline, blocks, Math.min(groups, mostGroups), y);
-  if (temporaries > 0) blocks[used] = gpu.temporary(temporaries * rows * n);
+  if (temporaries > 0) gpu.release(blocks[used]!);
+  if (together !== undefined) gpu.release(together);
 }
