@@ -11,6 +11,7 @@ const parts = {
   "ops/index": "ops",
   "nn/index": "nn",
   "losses/index": "losses",
+  "losses/create": "create",
   "optim/index": "optim",
   "core/words": "words",
   "nn/init": "init",

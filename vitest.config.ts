@@ -101,6 +101,7 @@ const config: ViteUserConfig = defineConfig({
     alias: [
       { find: /^simplexgrad$/, replacement: source("core/index.ts") },
       { find: /^simplexgrad\/check$/, replacement: source("core/check/index.ts") },
+      { find: /^simplexgrad\/losses\/create$/, replacement: source("losses/create.ts") },
       { find: /^simplexgrad\/(ops|nn|losses|optim)$/, replacement: source("$1/index.ts") },
     ],
   },

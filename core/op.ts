@@ -41,6 +41,8 @@ export interface OpInfo {
   readonly domain?: { readonly [argument: string]: Domain };
   /** The arguments of a row op besides its scores: defaults, bounds, and what may be left out. */
   readonly params?: Params;
+  /** The names of all its options: of every loss, and of what is declared as one formula. */
+  readonly options?: readonly string[];
   /** Arguments that count as constants: they have no gradient. */
   readonly constants?: readonly string[];
   /** Of a map that maximises ⟨x, p⟩ + H(p): the formulas of p and of H, of which `fenchelYoung` makes its loss. */
@@ -67,13 +69,13 @@ export function describe<F extends (...args: never[]) => unknown>(fn: F, info: O
   return Object.assign(fn, { info });
 }
 
-/** Puts on a function the card of an op that it gives another form, with what is different. */
+/** Puts on a function the card of an op that it gives another form, with what is different; options are its own. */
 export function describeAs<F extends (...args: never[]) => unknown>(
   fn: F,
   op: Op,
   changes: Partial<OpInfo>,
 ): F & Op {
-  const { formula: _, ...card } = op.info;
+  const { formula: _, options: __, ...card } = op.info;
   return describe(fn, { ...card, ...changes });
 }
 

@@ -203,7 +203,7 @@ export function rowLoss<
     for (const t of [loss, weight, divisor]) if (t) t.hidden = true;
     return reduceLosses(loss, divisor, reduction);
   };
-  return describe(fn as unknown as F, cardOf(name, "loss", options, op));
+  return describe(fn as unknown as F, cardOf(name, "loss", options, op, known));
 }
 
 /** A parameter that is one number for all, or one per class. */
@@ -261,5 +261,5 @@ export function elementLoss<O extends object, const P extends Params = Params>(
     loss.hidden = true;
     return reduceLosses(loss, undefined, reduction);
   };
-  return describe(fn as unknown as Loss<O, "distribution">, cardOf(name, "loss", options, op));
+  return describe(fn as unknown as Loss<O, "distribution">, cardOf(name, "loss", options, op, known));
 }

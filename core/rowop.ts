@@ -419,6 +419,7 @@ export const cardOf = (
   kind: "rowMap" | "reduction" | "loss",
   o: Card,
   op: RowOp,
+  known: readonly string[],
 ): Op["info"] => ({
   name,
   kind,
@@ -429,6 +430,7 @@ export const cardOf = (
   ...(o.domain ? { domain: o.domain } : {}),
   ...(o.constants ? { constants: o.constants } : {}),
   params: Object.fromEntries(op.params),
+  options: known,
   ...(o.smooth === undefined ? {} : { smooth: o.smooth }),
   ...(o.derivativesOf === undefined ? {} : { derivativesOf: o.derivativesOf }),
   formula: () =>
@@ -558,7 +560,7 @@ export function rowMap<
     return "result" in made ? made.result : made;
   };
   return describe(fn as unknown as F, {
-    ...cardOf(name, "rowMap", options, op),
+    ...cardOf(name, "rowMap", options, op, known),
     ...(entropy ? { maximises: { program, entropy } } : {}),
   });
 }
@@ -625,5 +627,5 @@ export function rowReduction<
     const folded = op.call(rows, given)[0]!;
     return sameShape(folded.shape, shape) ? folded : reshape(folded, shape);
   };
-  return describe(fn as unknown as F, cardOf(name, "reduction", options, op));
+  return describe(fn as unknown as F, cardOf(name, "reduction", options, op, known));
 }

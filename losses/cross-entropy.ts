@@ -121,6 +121,8 @@ export const softCrossEntropy: Loss<Common, "distribution"> = /* @__PURE__ */ ro
   examples: [{ args: [[[0, Math.LN2]], [[0.5, 0.5]]], gives: 0.7520386983881371 }],
 });
 
+const known: readonly string[] = ["axis", "reduction", "weight", "labelSmoothing", "ignoreIndex"];
+
 /**
  * The negative log-probability that softmax gives to the right class; per row −log softmax(x)[target].
  *
@@ -137,7 +139,7 @@ export const crossEntropy: Loss<CrossEntropyOptions, "either"> = /* @__PURE__ */
   ): Tensor<Shape, D> => {
     if (!(target instanceof Tensor) || target.dtype === "i32")
       return ofLabels(x as Tensor<Shape, D>, target as Tensor<Shape, "i32">, options);
-    checkOptions("crossEntropy", options, ["axis", "reduction", "weight", "labelSmoothing", "ignoreIndex"]);
+    checkOptions("crossEntropy", options, known);
     if (options?.ignoreIndex !== undefined) {
       throw new ArgumentError(
         "crossEntropy",
@@ -149,12 +151,15 @@ export const crossEntropy: Loss<CrossEntropyOptions, "either"> = /* @__PURE__ */
   },
   ofLabels,
   {
+    options: known,
     examples: [
       { args: [[[0, Math.LN2]], [1]], gives: 0.4054651081081644 },
       { args: [[[0, Math.LN2]], [[0.5, 0.5]]], gives: 0.7520386983881371 },
     ],
   },
 ) as Loss<CrossEntropyOptions, "either">;
+
+const weightedOptions: readonly string[] = ["weights", "axis", "reduction"];
 
 /**
  * Cross-entropy with a weight for each class: −w[t]·log p[t].
@@ -166,7 +171,7 @@ export const weightedCrossEntropy: Loss<{ readonly weights: Tensor }> = /* @__PU
     target: Tensor<Shape, "i32">,
     options: { readonly weights: Tensor } & LossOptions,
   ): Tensor<Shape, D> => {
-    checkOptions("weightedCrossEntropy", options, ["weights", "axis", "reduction"]);
+    checkOptions("weightedCrossEntropy", options, weightedOptions);
     if (options?.weights === undefined)
       throw new ArgumentError(
         "weightedCrossEntropy",
@@ -180,6 +185,7 @@ export const weightedCrossEntropy: Loss<{ readonly weights: Tensor }> = /* @__PU
   {
     name: "weightedCrossEntropy",
     params: { target: { is: "label" }, weights: { is: "classes" } },
+    options: weightedOptions,
     domain: { x: { min: -3, max: 3 }, weights: { min: 0.5, max: 2 } },
     doc: "Cross-entropy with a weight for each class.",
     examples: [
@@ -187,6 +193,8 @@ export const weightedCrossEntropy: Loss<{ readonly weights: Tensor }> = /* @__PU
     ],
   },
 ) as Loss<{ readonly weights: Tensor }>;
+
+const smoothingOptions: readonly string[] = ["epsilon", "axis", "reduction"];
 
 /**
  * Cross-entropy against (1 − ε)·one-hot + ε/n.
@@ -198,7 +206,7 @@ export const labelSmoothingCe: Loss<{ readonly epsilon: number }> = /* @__PURE__
     target: Tensor<Shape, "i32">,
     options: { readonly epsilon: number } & LossOptions,
   ): Tensor<Shape, D> => {
-    checkOptions("labelSmoothingCe", options, ["epsilon", "axis", "reduction"]);
+    checkOptions("labelSmoothingCe", options, smoothingOptions);
     if (typeof options?.epsilon !== "number" || !(options.epsilon >= 0 && options.epsilon <= 1)) {
       throw new DomainError(
         "labelSmoothingCe",
@@ -213,6 +221,7 @@ export const labelSmoothingCe: Loss<{ readonly epsilon: number }> = /* @__PURE__
   {
     name: "labelSmoothingCe",
     params: { target: { is: "label" }, epsilon: { is: "scalar", min: 0, max: 1 } },
+    options: smoothingOptions,
     domain: { x: { min: -3, max: 3 } },
     doc: "Cross-entropy against a target mixed with the uniform distribution.",
     source: "Szegedy et al. 2016, eq. 7",

@@ -252,7 +252,7 @@ export const normmaxLoss: Loss<NormAlpha, "either"> = /* @__PURE__ */ declared("
   source: "Blondel, Martins & Niculae 2020, section 4.3",
   examples: [
     { args: [[[2, 0, 1]], [0], { alpha: 2 }], gives: 0 },
-    { args: [[[0, 0]], [1], { alpha: 2 }], gives: 1 - Math.SQRT1_2 },
+    { args: [[[0, 0]], [1], { alpha: 2 }], gives: 0.2928932188134524 },
   ],
 });
 
@@ -263,6 +263,8 @@ interface StopgradOptions extends IgnoreOption {
     options?: { readonly axis: number },
   ) => Tensor<Shape, FloatDType>;
 }
+
+const stopgradOptions: readonly string[] = ["map", "axis", "reduction", "ignoreIndex"];
 
 /** ⟨p, x⟩ − xₜ for a p that is given. */
 const expectedLead: Loss<{ readonly p: Tensor } & IgnoreOption> = /* @__PURE__ */ rowLoss("stopgradFyLoss", {
@@ -289,7 +291,7 @@ export const stopgradFyLoss: Loss<StopgradOptions> = /* @__PURE__ */ describeAs(
     target: Labels,
     options: StopgradOptions & LossOptions,
   ): Tensor<Shape, D> => {
-    checkOptions("stopgradFyLoss", options, ["map", "axis", "reduction", "ignoreIndex"]);
+    checkOptions("stopgradFyLoss", options, stopgradOptions);
     const { map, ...rest } = options ?? {};
     if (typeof map !== "function")
       throw new ArgumentError("stopgradFyLoss", `map is ${showValue(map)}`, "give a map, such as sparsemax");
@@ -301,6 +303,7 @@ export const stopgradFyLoss: Loss<StopgradOptions> = /* @__PURE__ */ describeAs(
   {
     name: "stopgradFyLoss",
     params: { target: { is: "label" } },
+    options: stopgradOptions,
     examples: [{ args: [[[1, 0.4, 0.1]], [0], { map: softmax }], gives: -0.3555315154665112 }],
   },
 ) as Loss<StopgradOptions>;

@@ -20,6 +20,8 @@ interface Options {
   readonly reduction?: Reduction;
 }
 
+const known: readonly string[] = ["weights", "reduction"];
+
 type JsDivergence = (<S extends Shape, D extends FloatDType>(
   x: Tensor<S, D>,
   options?: Options,
@@ -56,7 +58,7 @@ function columnOf(name: string, x: Tensor, weights: unknown): Tensor {
 export const jsDivergence: JsDivergence = /* @__PURE__ */ describe(
   (<D extends FloatDType>(x: Tensor<Shape, D>, options?: Options): Tensor<Shape, D> => {
     const name = "jsDivergence";
-    checkOptions(name, options, ["weights", "reduction"]);
+    checkOptions(name, options, known);
     checkTensor(name, x);
     checkFloat(name, x);
     const { reduction = "mean" } = options ?? {};
@@ -84,6 +86,7 @@ export const jsDivergence: JsDivergence = /* @__PURE__ */ describe(
     doc: "How far several softmax distributions are from their mixture, in nats.",
     source: "Lin 1991, eq. 5.1",
     domain: { weights: { min: 0.2, max: 0.8 } },
+    options: known,
     laws: [],
     examples: [
       {

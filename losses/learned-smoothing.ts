@@ -21,6 +21,8 @@ interface Smoothing extends IgnoreOption {
   readonly smoothing?: ScalarLike;
 }
 
+const known: readonly string[] = ["confusion", "smoothing", "axis", "reduction", "ignoreIndex"];
+
 const doc = "Cross-entropy against labels that are smoothed with the rows of a confusion matrix.";
 
 /** The loss for the rows of the matrix that belong to the labels. */
@@ -75,7 +77,7 @@ export const learnableLabelSmoothing: Loss<Smoothing> = /* @__PURE__ */ describe
     options: Smoothing & LossOptions,
   ): Tensor<Shape, D> => {
     const name = "learnableLabelSmoothing";
-    checkOptions(name, options, ["confusion", "smoothing", "axis", "reduction", "ignoreIndex"]);
+    checkOptions(name, options, known);
     const axis = scores(name, x, options?.axis);
     const { confusion, ...rest } = options ?? {};
     checkTensor(`${name}: confusion`, confusion);
@@ -105,6 +107,7 @@ export const learnableLabelSmoothing: Loss<Smoothing> = /* @__PURE__ */ describe
     doc,
     source: "Szegedy et al. 2016, eq. 7, with a learned distribution in place of the uniform one",
     params: { target: { is: "label" }, confusion: { is: "row" }, smoothing: { is: "scalar", default: 0.1 } },
+    options: known,
     laws: [],
     examples: [
       {

@@ -76,8 +76,8 @@ export const multilabelCe: Loss<object, "sets"> = /* @__PURE__ */ rowLoss("multi
   domain: { x: { min: -3, max: 3 } },
   laws: ["nonNegative", "nanRow"],
   examples: [
-    { args: [[[0, 0]], { bool: [[true, false]] }], gives: 2 * Math.LN2 },
-    { args: [[[Math.LN2, 0]], { bool: [[false, false]] }], gives: 2 * Math.LN2 },
+    { args: [[[0, 0]], { bool: [[true, false]] }], gives: 1.3862943611198906 },
+    { args: [[[Math.LN2, 0]], { bool: [[false, false]] }], gives: 1.3862943611198906 },
   ],
 });
 
@@ -112,7 +112,7 @@ export const asSoftmaxMultilabelLoss: Loss<Delta, "sets"> = /* @__PURE__ */ rowL
     laws: ["nonNegative", "nanRow"],
     examples: [
       { args: [[[5, 0]], { bool: [[true, false]] }], gives: 0 },
-      { args: [[[0, 0]], { bool: [[true, false]] }], gives: 2 * Math.LN2 },
+      { args: [[[0, 0]], { bool: [[true, false]] }], gives: 1.3862943611198906 },
       { args: [[[0, 0]], { bool: [[true, true]] }], gives: 0 },
     ],
   },

@@ -306,6 +306,7 @@ const polyCard: Op["info"] = {
   doc: "Cross-entropy plus a polynomial in the probability that the right class lacks.",
   source: "Leng, Tan, Liu, Cubuk, Shi, Cheng & Anguelov 2022, eq. 4",
   params: { target: { is: "label" } },
+  options: ["epsilons", "axis", "reduction", "ignoreIndex"],
   domain: { x: { min: -3, max: 3 } },
   laws: [],
   examples: [
@@ -324,7 +325,7 @@ export const polyLoss: Loss<Coefficients> = /* @__PURE__ */ describe(
     target: Labels,
     options: Coefficients & LossOptions,
   ): Tensor<Shape, D> => {
-    checkOptions("polyLoss", options, ["epsilons", "axis", "reduction", "ignoreIndex"]);
+    checkOptions("polyLoss", options, polyCard.options!);
     const { epsilons, ...rest } = options ?? {};
     const given =
       epsilons instanceof Tensor && epsilons.rank === 1

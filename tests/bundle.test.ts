@@ -123,6 +123,18 @@ test("importing an op brings the kernels and words that it runs, and no others",
   expect(text).toContain('name:"sumMiddle"');
 });
 
+test("losses by name are an entry of their own: the others bring nothing of it", async () => {
+  const created = await bundle('export { createLoss } from "./losses/create.ts";');
+  const others = ["core", "ops", "nn", "losses", "optim"].map(
+    (entry, i) => `export * as m${i} from "./${entry}/index.ts";`,
+  );
+  for (const word of ["createLoss", "the nearest are"]) {
+    expect(created).toContain(word);
+    expect(await bundle(others.join("\n"))).not.toContain(word);
+  }
+  expect((await bundle('import "./losses/create.ts";')).trim()).toBe("");
+});
+
 test("importing nothing brings nothing", async () => {
   const entries = ["core", "ops", "nn", "losses", "optim"].map((entry) => `import "./${entry}/index.ts";`);
   expect((await bundles(entries.join("\n"))).page.trim()).toBe("");

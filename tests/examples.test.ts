@@ -18,10 +18,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** The package's own name stands for the source tree. */
 const alias = Object.fromEntries(
   [
-    ["simplexgrad", "core"],
-    ["simplexgrad/check", "core/check"],
-    ...["ops", "nn", "losses", "optim"].map((entry) => [`simplexgrad/${entry}`, entry]),
-  ].map(([name, entry]) => [name, join(root, entry!, "index.ts")]),
+    ["simplexgrad", "core/index.ts"],
+    ["simplexgrad/check", "core/check/index.ts"],
+    ["simplexgrad/losses/create", "losses/create.ts"],
+    ...["ops", "nn", "losses", "optim"].map((entry) => [`simplexgrad/${entry}`, `${entry}/index.ts`]),
+  ].map(([name, file]) => [name, join(root, file!)]),
 );
 
 /** A program that looks for files beside itself finds them beside its source. */
