@@ -55,7 +55,10 @@ function readable(t: Tensor): TypedArray | string {
   return t.dataSync();
 }
 
-/** Writes numbers in one way: all plain with the digits that are needed (at most 4 after the point), or all with an exponent. */
+/**
+ * Writes numbers in one way: all plain with the digits that are needed (at most 4 after the point), or all with an exponent.
+ * Only what is exactly zero is written 0: where 0.0 stands, something is left.
+ */
 function formatter(values: readonly number[], dtype: DType): (v: number) => string {
   if (dtype === "bool") return (v) => (v ? "true" : "false");
   if (dtype === "i32") return String;
@@ -64,7 +67,7 @@ function formatter(values: readonly number[], dtype: DType): (v: number) => stri
   const largest = Math.max(0, ...sizes);
   const smallest = Math.min(Infinity, ...sizes);
   const special = (v: number): string | undefined =>
-    Number.isNaN(v) ? "NaN" : v === Infinity ? "∞" : v === -Infinity ? "-∞" : undefined;
+    Number.isNaN(v) ? "NaN" : v === Infinity ? "∞" : v === -Infinity ? "-∞" : v === 0 ? "0" : undefined;
   if (finite.every(Number.isInteger) && largest < 1e8) return (v) => special(v) ?? String(v);
   if (largest >= 1e8 || (smallest < 1e-4 && largest < 1e-3) || largest / smallest > 1e9)
     return (v) => special(v) ?? v.toExponential(4);

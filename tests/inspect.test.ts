@@ -30,6 +30,11 @@ test("a tensor without axes is one line", () => {
   expect(inspect(tensor(3.5))).toBe("Tensor [] f32 on js: 3.5");
 });
 
+test("only an exact zero is written 0", () => {
+  expect(inspect(tensor([0, 1e-6, 0.5]))).toMatch(/\[ {2}0, 0\.0, 0\.5\]/);
+  expect(inspect(tensor([0, 1e-6]))).toMatch(/\[ {8}0, 1\.0000e-6\]/);
+});
+
 test("infinities and NaN are shown as such", () => {
   expect(inspect(tensor([0.5, Number.NaN, Number.NEGATIVE_INFINITY]))).toMatch(/\[0\.5, NaN, {2}-∞\]/);
 });
@@ -86,7 +91,7 @@ test("in notebooks a tensor is a table, and rows that are distributions have bar
     "0.25",
     "0.75",
     "1.00",
-    "0.00",
+    "0",
   ]);
   expect([...document.querySelectorAll("th")].map((cell) => cell.textContent)).toEqual(["0", "1"]);
   expect(bundle["text/html"]).toMatch(/linear-gradient\(90deg,#8ab8e8 25\.0%/);
