@@ -216,7 +216,9 @@ export class Formula {
     const pure: Value[] = [];
     const kinds: Kind[] = [];
     const first = this.stored.indexOf("float");
-    const hidden = this.nanRows ? [...placeholders.values()].map((p) => p.node) : [];
+    const hidden = [...placeholders].flatMap(([e, { node, source }]) =>
+      source.from === "result" || followsNaN(e, this.inputs[0]!) ? [node] : [],
+    );
     settled.forEach((e, i) => {
       const input = wanted[i]!;
       const slot = this.inputs.indexOf(input);
@@ -285,6 +287,14 @@ function poison(result: Expr): Scalar {
 function nameOf(input: Expr): string {
   return (input.detail as InputInfo).name;
 }
+
+/** Words that are NaN where an argument is, or where it has a NaN anywhere. */
+const strict = "neg exp expm1 log log1p sqrt abs sigmoid softplus add sub mul div sum max differentiateAs";
+const isStrict = (word: string): boolean => ` ${strict} `.includes(` ${word} `);
+
+/** Whether a NaN among the scores surely is in e, or makes e NaN. */
+const followsNaN = (e: Expr, scores: Expr): boolean =>
+  e === scores || (isStrict(e.word) && e.args.some((a) => followsNaN(a, scores)));
 
 /** Whether plain arithmetic leads from e to something that is NaN whenever the result of the row is. */
 function carriesNaN(e: Expr, sources: readonly Expr[], result: Expr): boolean {

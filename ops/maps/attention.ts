@@ -351,8 +351,8 @@ export const softpick: RowMap<Eps> = /* @__PURE__ */ rowMap("softpick", {
   domain: { x: { min: -3, max: 3, avoid: [0] }, eps: { min: 0.1, max: 1 } },
   laws: ["nonNegative", "monotone", "permutationEquivariant", "exactZeros", "nanRow", "masked"],
   examples: [
-    { args: [[Math.LN2, -Math.LN2], { eps: 0 }], gives: [0.6666666666666666, 0] },
-    { args: [[Math.LN2, -Math.LN2], { eps: 0.5 }], gives: [0.5, 0] },
+    { args: [[Math.LN2, -2], { eps: 0 }], gives: [0.536289441747877, 0] },
+    { args: [[Math.LN2, -2], { eps: 0.5 }], gives: [0.4228929340006987, 0] },
   ],
 });
 

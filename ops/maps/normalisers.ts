@@ -242,7 +242,7 @@ export const sinSoftmax: RowMap = /* @__PURE__ */ rowMap("sinSoftmax", {
   },
   domain: { x: { min: -3, max: 3 } },
   laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
-  examples: [{ args: [[0, Math.PI / 2]], gives: [0.2689414213699951, 0.7310585786300049] }],
+  examples: [{ args: [[0, 1.5707963267948966]], gives: [0.2689414213699951, 0.7310585786300049] }],
 });
 
 /**
@@ -269,5 +269,5 @@ export const sin2MaxShifted: RowMap = /* @__PURE__ */ rowMap("sin2MaxShifted", {
   },
   domain: { x: { min: -3, max: 3 } },
   laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
-  examples: [{ args: [[0, Math.PI / 4]], gives: [0.3333333333333333, 0.6666666666666666] }],
+  examples: [{ args: [[0, 0.7853981633974483]], gives: [0.3333333333333333, 0.6666666666666666] }],
 });

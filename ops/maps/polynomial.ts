@@ -118,7 +118,10 @@ export const logTaylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("logTaylor
   laws: ["permutationEquivariant", "nanRow"],
   examples: [
     { args: [[-1, -3]], gives: [-1.791759469228055, -0.1823215567939546] },
-    { args: [[0, 0], { order: 4 }], gives: [-Math.LN2, -Math.LN2] },
+    {
+      args: [[0, 0, 0], { order: 4 }],
+      gives: [-1.0986122886681098, -1.0986122886681098, -1.0986122886681098],
+    },
   ],
 });
 

@@ -102,7 +102,7 @@ interface Alpha {
 export const normmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("normmax", {
   doc: "The distribution of largest expected score less its own norm.",
   source: "Blondel, Martins & Niculae 2020, section 4.3",
-  params: { alpha: { is: "scalar", default: 2, above: 1, below: Number.POSITIVE_INFINITY } },
+  params: { alpha: { is: "scalar", default: 2, above: 1, below: Infinity } },
   program: ({ x, alpha }) => {
     const z = centred(x);
     const eps = sub(alpha, 1);
@@ -489,7 +489,7 @@ type Sparsehourglass = RowMap<Q>;
 export const sparsehourglass: Sparsehourglass = /* @__PURE__ */ rowMap("sparsehourglass", {
   doc: "Sparsemax at a scale set by the sum of the scores.",
   source: "Laha et al. 2018, eq. 10",
-  params: { q: { is: "scalar", min: 0, below: Number.POSITIVE_INFINITY } },
+  params: { q: { is: "scalar", min: 0, below: Infinity } },
   program: ({ x, q }) => {
     const total = sum(x);
     const nq = mul(n, q);
@@ -546,7 +546,7 @@ export const alphaRelu: RowMap<AlphaRelu> = /* @__PURE__ */ rowMap("alphaRelu", 
   doc: "The formula of entmax with a given threshold.",
   source: "Tezekbayev, Nikoulina, Gallé & Assylbekov 2021",
   params: {
-    alpha: { is: "scalar", default: 1.5, above: 1, below: Number.POSITIVE_INFINITY },
+    alpha: { is: "scalar", default: 1.5, above: 1, below: Infinity },
     tau: { is: "scalar", default: 0 },
   },
   program: ({ x, alpha, tau }) => {

@@ -210,8 +210,8 @@ export const evSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("evSoftmax", {
   examples: [
     { args: [[0, Math.LN2, -5]], gives: [0.3333333333333333, 0.6666666666666666, 0] },
     {
-      args: [[0, Math.LN2, -Math.LN2], { eps: 0.5 }],
-      gives: [0.30769230769230765, 0.6153846153846153, 0.07692307692307691],
+      args: [[0, Math.LN2, -1], { eps: 0.5 }],
+      gives: [0.3140762978439927, 0.6281525956879854, 0.05777110646802176],
     },
   ],
 });
@@ -262,7 +262,7 @@ type TSoftmax = RowMap<T>;
 export const tSoftmax: TSoftmax = /* @__PURE__ */ rowMap("tSoftmax", {
   doc: "Softmax with weights that fall to 0 at a distance t below the largest score.",
   source: "Bałazy, Struski, Śmieja & Tabor 2023, eq. 3",
-  params: { t: { is: "scalar", above: 0, below: Number.POSITIVE_INFINITY } },
+  params: { t: { is: "scalar", above: 0, below: Infinity } },
   program: ({ x, t }) => {
     const { p, vjp } = tSoftmaxOf(x, t);
     return { result: p, vjp };

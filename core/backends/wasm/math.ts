@@ -9,7 +9,7 @@
 // dominates. Largest errors found in ulp, f32 and f64: exp 0.9 0.9, expm1 1.6 1.6, log 0.9 0.8, log1p 1.5 1.5,
 // tanh 1.9 2.1, sin and cos 1.4 2.1, erf 3.1 2.4, logNormalCdf 4.5 5.6, pow 0.6 and 1.5·|y log x|.
 
-import { type Fn, type Local, lanes } from "./assembler.ts";
+import { type Fn, hostSine, type Local, lanes } from "./assembler.ts";
 import * as op from "./opcodes.ts";
 
 /** Lanes of the vectors: f32x4 or f64x2. */
@@ -227,6 +227,8 @@ const logTail: PerWidth<Coefficients> = {
 interface LogOptions {
   /** Added to u before the logarithm is taken, without rounding: the part of 1 + x that u has lost. */
   readonly lost?: Local;
+  /** u − 1 before it was rounded, for a u of at most 1: where u is near 1 it is all that counts, elsewhere nothing was lost. */
+  readonly minusOne?: Local;
   /** u may be subnormal. */
   readonly subnormal?: boolean;
   /** Other than the width's own. */
@@ -234,8 +236,13 @@ interface LogOptions {
 }
 
 /** log(u + lost); −∞ at 0, NaN below. */
-function logOf(f: Fn, w: Width, u: Local, { lost, subnormal, tail = logTail[w] }: LogOptions): Local {
-  const { add, sub, mul, div, lt, eq, intAdd, intSub, intShl, intShrS, intShrU, intGtS, pmax } = lanes[w];
+function logOf(
+  f: Fn,
+  w: Width,
+  u: Local,
+  { lost, minusOne, subnormal, tail = logTail[w] }: LogOptions,
+): Local {
+  const { add, sub, mul, div, lt, ge, eq, intAdd, intSub, intShl, intShrS, intShrU, intGtS, pmax } = lanes[w];
   const bits = fractionBits[w];
   const one = f.constant(w, 1);
   // √½ as bits; subtracting it carries into the exponent exactly where the fraction is below √2.
@@ -288,6 +295,8 @@ function logOf(f: Fn, w: Width, u: Local, { lost, subnormal, tail = logTail[w] }
     f.get(lost).op(mul, add);
   }
   f.set(m);
+  const zero = f.constant(w, 0);
+  if (minusOne !== undefined) f.get(minusOne).get(m).get(k).get(zero).op(eq, op.v128Bitselect).set(m);
   f.get(m).get(m).get(f.constant(w, 2)).op(add, div);
   const s = store(f);
   f.get(s).get(s).op(mul);
@@ -299,11 +308,10 @@ function logOf(f: Fn, w: Width, u: Local, { lost, subnormal, tail = logTail[w] }
   f.get(k).get(f.constant(w, ln2[w][1])).op(mul, sub, sub, add);
 
   // Added where u = 0: −∞; where u is ∞ or NaN: u. Below 0 all bits are filled: NaN.
-  const zero = f.constant(w, 0);
-  const infinity = f.constant(w, Infinity);
-  f.get(u).get(u).get(infinity).op(lt, op.v128AndNot);
-  f.get(f.constant(w, -Infinity)).get(u).get(zero).op(eq, op.v128And, op.v128Or, add);
-  f.get(u).get(zero).op(lt, op.v128Or);
+  if (minusOne === undefined) f.get(u).get(u).get(f.constant(w, Infinity)).op(lt, op.v128AndNot);
+  f.get(f.constant(w, -Infinity)).get(u).get(zero).op(eq, op.v128And);
+  if (minusOne === undefined) f.op(op.v128Or, add).get(u).get(zero).op(lt, op.v128Or);
+  else f.op(add).get(u).get(zero).op(ge, op.v128Not, op.v128Or);
   f.free(k, m, s, z);
   return store(f);
 }
@@ -322,6 +330,34 @@ export function log1p(f: Fn, w: Width, x: Local): Local {
   const lost = store(f.get(one).get(x).get(u).get(one).op(sub, sub, pmin));
   const r = logOf(f, w, u, { lost });
   f.free(u, lost);
+  return r;
+}
+
+/** `logTail` up to s = ⅓. */
+const unitLogTail: PerWidth<Coefficients> = {
+  f32: [0.6666641313308829, 0.40021699041430507, 0.27999141306909095, 0.28024457939829556],
+  f64: [
+    0.666666666666663, 0.4000000000015724, 0.28571428547854073, 0.222222239697208, 0.18181743925261448,
+    0.15386559916265034, 0.13300973673456984, 0.12106085564758714, 0.08340104549275735, 0.17018569587091178,
+  ],
+};
+
+/** log(1 + x) for x known to lie in [0, 1]: nothing to take apart, and no limit to look for. */
+export function log1pOfUnit(f: Fn, w: Width, x: Local): Local {
+  const { add, sub, mul, div } = lanes[w];
+  const s = store(f.get(x).get(x).get(f.constant(w, 2)).op(add, div));
+  const z = store(f.get(s).get(s).op(mul));
+  f.get(x).get(s).get(x);
+  polynomial(f, w, z, unitLogTail[w]).get(z).op(mul, sub, mul, sub);
+  f.free(s, z);
+  return store(f);
+}
+
+/** log(1 + x) for x known to be at most 0; −∞ at −1, NaN below. */
+export function log1pNonPositive(f: Fn, w: Width, x: Local): Local {
+  const u = store(f.get(x).get(f.constant(w, 1)).op(lanes[w].add));
+  const r = logOf(f, w, u, { minusOne: x });
+  f.free(u);
   return r;
 }
 
@@ -350,7 +386,7 @@ export function sigmoid(f: Fn, w: Width, x: Local): Local {
 export function softplus(f: Fn, w: Width, x: Local): Local {
   const { add, pmax } = lanes[w];
   const t = expMinusAbs(f, w, x);
-  const l = log1p(f, w, t);
+  const l = log1pOfUnit(f, w, t);
   f.get(l).get(x).get(f.constant(w, 0)).op(pmax, add);
   return store(f.free(t, l));
 }
@@ -400,7 +436,7 @@ const cosineTail: PerWidth<Coefficients> = {
 const halfPi: readonly number[] = [
   1.570796251296997, 7.549789415861596e-8, 5.390302529957765e-15, 3.2820035428735005e-22,
 ];
-/** Beyond this no reduction is attempted: the result is NaN. */
+/** Beyond this the reduction has too few digits of π: the host computes the entry. */
 const angleLimit = 2 ** 30;
 
 /** x = n·π/2 + r for f64x2: n in the low bits of t, and r. */
@@ -455,17 +491,31 @@ function sine(f: Fn, w: Width, x: Local, turns: 0 | 1): Local {
     .op(op.v128And)
     .i32(fractionBits[w] + (w === "f32" ? 7 : 10))
     .op(intShl, op.v128Xor);
-  f.get(x).op(abs).get(f.constant(w, angleLimit)).op(gt, op.v128Or);
+  const result = store(f);
   f.free(t, r, z);
-  return store(f);
+  f.get(x).op(abs).get(f.constant(w, angleLimit)).op(gt, op.v128AnyTrue).if();
+  const angle = f.local("f64");
+  const f32 = w === "f32";
+  for (let k = 0; k < lanes[w].count; k++) {
+    f.get(x).lane(f32 ? op.f32x4ExtractLane : op.f64x2ExtractLane, k);
+    if (f32) f.op(op.f64PromoteF32);
+    f.tee(angle).op(op.f64Abs).f64(angleLimit).op(op.f64Gt).if();
+    f.get(result).get(angle).i32(turns).call(hostSine);
+    if (f32) f.op(op.f32DemoteF64);
+    f.lane(f32 ? op.f32x4ReplaceLane : op.f64x2ReplaceLane, k)
+      .set(result)
+      .end();
+  }
+  f.free(angle).end();
+  return result;
 }
 
-/** sin x for |x| ≤ 2^30, NaN beyond. */
+/** sin x. */
 export function sin(f: Fn, w: Width, x: Local): Local {
   return sine(f, w, x, 0);
 }
 
-/** cos x for |x| ≤ 2^30, NaN beyond. */
+/** cos x. */
 export function cos(f: Fn, w: Width, x: Local): Local {
   return sine(f, w, x, 1);
 }
