@@ -145,19 +145,7 @@ export abstract class Optimizer<O extends object = object> {
    * sgd.step(gradients);
    */
   step(gradients: readonly (Tensor | undefined)[]): void {
-    const place = `${this.name}.step`;
-    const { parameters } = this;
-    if (!Array.isArray(gradients) || gradients.length !== parameters.length) {
-      const found = Array.isArray(gradients) ? `${gradients.length} gradients` : showValue(gradients);
-      throw new ArgumentError(
-        place,
-        `${found} for ${parameters.length} parameters`,
-        "give one gradient or undefined for each, in the order of `parameters`",
-      );
-    }
-    gradients.forEach((g: unknown, i) => {
-      if (g !== undefined) checkGradient(place, g, parameters[i]!, i);
-    });
+    checkGradients(`${this.name}.step`, gradients, this.parameters);
     scope(() => this.change(gradients));
   }
 
@@ -251,6 +239,21 @@ function grouped<O extends object>(place: string, params: unknown): ParameterGro
     });
   });
   return groups as ParameterGroup<O>[];
+}
+
+/** Refuses what are no gradients of these parameters. */
+export function checkGradients(place: string, gradients: unknown, parameters: readonly Parameter[]): void {
+  if (!Array.isArray(gradients) || gradients.length !== parameters.length) {
+    const found = Array.isArray(gradients) ? `${gradients.length} gradients` : showValue(gradients);
+    throw new ArgumentError(
+      place,
+      `${found} for ${parameters.length} parameters`,
+      "give one gradient or undefined for each, in the order of `parameters`",
+    );
+  }
+  gradients.forEach((g: unknown, i) => {
+    if (g !== undefined) checkGradient(place, g, parameters[i]!, i);
+  });
 }
 
 function checkGradient(place: string, g: unknown, p: Parameter, i: number): void {
