@@ -2,6 +2,7 @@
 // entry, root). Each is declared once: its derivative, its plain value, and what the WebAssembly device writes for it.
 // They stand above the devices, and nothing below imports them: a page carries the words that its ops use.
 
+import * as plain from "./backends/js/walks.ts";
 import { emitGroups, emitTotalVariation } from "./backends/wasm/emit-groups.ts";
 import { emitRoot } from "./backends/wasm/emit-root.ts";
 import { emitCumsum, emitKth } from "./backends/wasm/emit-scans.ts";
@@ -68,7 +69,8 @@ export const log = <A extends Operand>(a: A): Num<A> => unary("log", a, undefine
 
 const log1pWord: Word = {
   js: Math.log1p,
-  wasm: (f, w, [x]) => math.log1p(f, w, x),
+  wasm: (f, w, [x], { nonPositive, unit }) =>
+    (nonPositive ? math.log1pNonPositive : unit ? math.log1pOfUnit : math.log1p)(f, w, x),
   chain: ({ args: [x] }, _, v, times) => times(v, div(1, add(1, x as Value))),
 };
 export const log1p = <A extends Operand>(a: A): Num<A> => unary("log1p", a, undefined, log1pWord);
@@ -100,7 +102,8 @@ export const xlogx = <A extends Operand>(a: A): Num<A> => unary("xlogx", a, unde
 
 const log1pRatioWord: Word = {
   js: special.log1pRatio,
-  wasm: (f, w, [x], { order }) => math.log1pRatio(f, w, x, order),
+  wasm: (f, w, [x], { order, unit }) =>
+    unit && order === 0 ? math.log1pRatioOfUnit(f, w, x) : math.log1pRatio(f, w, x, order),
   chain({ args: [x], detail }, _, v, times) {
     const k = (detail as number) + 1;
     return times(v, mul(-k, log1pRatio(x as Value, k)));
@@ -212,12 +215,12 @@ export const logNormalCdf = <A extends Operand>(a: A): Num<A> =>
 // ---------------------------------------------------------------------------------------------------------------
 // Walks of their own
 
-/** A word that takes steps of a schedule; its derivative is a matter of the row language, its plain value of the plain reading. */
+/** A word that takes steps of a schedule; its derivative may be a matter of the row language, its plain value of the plain reading. */
 interface Walk extends Meaning {
   readonly wasm: EmitStep;
 }
 
-const kthWord: Walk = { wasm: emitKth };
+const kthWord: Walk = { walk: plain.kthLargest, wasm: emitKth };
 /** The k-th largest entry, k from 1; k may be computed. Exact; NaN if the row holds a NaN. No derivative. */
 export function kth(row: Row, k: Scalar | number): Scalar {
   const args = [lift("kth", row), lift("kth", k)];
@@ -231,6 +234,7 @@ export function cumsum(row: Row): Row {
 }
 
 const totalVariationWord: Walk = {
+  walk: plain.totalVariation,
   wasm: emitTotalVariation,
   build: (row, strength) => totalVariation(row as Row, strength as Scalar),
   // What is fused moves together; its value moves with its neighbours' pull.
@@ -246,6 +250,7 @@ export function totalVariation(row: Row, strength: Scalar | number): Row {
 }
 
 const groupMeansWord: Walk = {
+  walk: plain.groupMeans,
   wasm: emitGroups,
   build: (row, of) => groupMeans(row, of as Row),
   chain: ({ args: [, of] }, i, v) => (i === 0 ? groupMeans(v, of as Row) : constant(0)),
@@ -257,6 +262,7 @@ export function groupMeans<A extends Value>(row: A, of: Row): A {
 }
 
 const groupDriftWord: Walk = {
+  walk: plain.groupDrift,
   wasm: emitGroups,
   build: (of) => groupDrift(of as Row),
   chain: () => constant(0),

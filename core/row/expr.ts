@@ -115,6 +115,8 @@ export interface Meaning {
   chain?(e: Expr, i: number, v: Value, times: (v: Value, factor: Value) => Value): Value;
   /** The value for two arguments, or for one and the detail. */
   js?(a: number, b: number): number;
+  /** What a walk along the first argument gives. */
+  walk?(row: Float64Array, b: never): Float64Array | number;
   /** The word on other arguments, simplified, where that is more than a node. */
   build?(a: Value, b: Value): Value;
   /** What the WebAssembly device writes for it: its own affair. */

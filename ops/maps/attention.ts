@@ -32,23 +32,16 @@ import {
   sub,
   sum,
 } from "../../core/row/expr.ts";
-import {
-  type AxisOption,
-  type RowMap,
-  rowMap,
-  rowReduction,
-  type ScalarLike,
-  scores,
-} from "../../core/rowop.ts";
+import { type AxisOption, type RowMap, rowMap, type ScalarLike, scores } from "../../core/rowop.ts";
 import { type Shape, sameShape } from "../../core/shape.ts";
 import { checkTensor, Tensor } from "../../core/tensor.ts";
-import { slice, transpose } from "../../core/views.ts";
+import { slice } from "../../core/views.ts";
 import { cumsum, exp, expm1, log, posPow, sigmoid, softplus } from "../../core/words.ts";
 import { add as addTensors, mul as mulTensors } from "../elementwise.ts";
 import { expandDims, pad } from "../movement.ts";
 import { sum as sumOver } from "../reduce.ts";
 import { entmaxLaws, entmaxWithGradient } from "./entmax.ts";
-import { undefinedRow } from "./normalisers.ts";
+import { tails, undefinedRow } from "./normalisers.ts";
 import { centred, logSoftmax, logSumExpCentred, logsumexp, softmax } from "./softmax.ts";
 
 /** Entries that are not masked (−∞). */
@@ -105,7 +98,12 @@ export const ssmax: RowMap<Scaled> = /* @__PURE__ */ rowMap("ssmax", {
       },
     };
   },
-  domain: { x: { min: -3, max: 3 }, s: { min: 0.3, max: 1.5 }, b: { min: -0.1, max: 0.5 } },
+  domain: {
+    x: { min: -3, max: 3 },
+    s: { min: 0.3, max: 1.5 },
+    b: { min: -0.1, max: 0.5 },
+    n: { min: 2, max: 20 },
+  },
   laws: [
     "sumsToOne",
     "nonNegative",
@@ -136,42 +134,52 @@ interface Adaptive extends Length {
   readonly delta?: ScalarLike;
 }
 
-/** δ + β·(log n)ᵞ: one for each row, since rows may differ in what is masked. */
-const inverseTemperature = /* @__PURE__ */ rowReduction("asentmaxInverseTemperature", {
-  doc: "The inverse temperature of asentmax.",
+const scaledEntmax: RowMap<Adaptive> = /* @__PURE__ */ rowMap("asentmax", {
+  doc: "Entmax whose inverse temperature grows with a power of the logarithm of the number of scores.",
+  source: "Vasylenko, Pitorro, Martins & Treviso 2025, section 3",
   params: {
+    alpha: { is: "scalar", default: 1.5, min: 1 },
     beta: { is: "scalar", default: 1 },
     gamma: { is: "scalar", default: 1 },
     delta: { is: "scalar", default: 1 },
     n: length,
   },
-  over: "last",
-  program: ({ x, beta, gamma, delta, n }) => {
-    const logN = logOf(x, n);
-    const undefinedPower = and(lessEqual(logN, 0), lessEqual(gamma, 0));
-    const c = add(delta, mul(beta, posPow(logN, gamma)));
-    return select(and(undefinedPower, greater(count(present(x)), 1)), Number.NaN, c) as Scalar;
-  },
-  examples: [],
-});
-
-const scaledEntmax = /* @__PURE__ */ rowMap("asentmax", {
-  doc: "Entmax whose inverse temperature grows with a power of the logarithm of the number of scores.",
-  source: "Vasylenko, Pitorro, Martins & Treviso 2025, section 3",
-  params: { alpha: { is: "scalar", default: 1.5, min: 1 }, scale: { is: "scalar" } },
-  program: ({ x, alpha, scale }) => {
+  program: ({ x, alpha, beta, gamma, delta, n }) => {
     const z = centred(x);
-    const { p, vjp } = entmaxWithGradient(times(scale, z), alpha);
+    const logN = logOf(x, n);
+    const power = posPow(logN, gamma) as Scalar;
+    const unknown = and(and(lessEqual(logN, 0), lessEqual(gamma, 0)), greater(count(present(x)), 1));
+    const c = select(unknown, Number.NaN, add(delta, mul(beta, power))) as Scalar;
+    const { p, vjp } = entmaxWithGradient(times(c, z), alpha);
     return {
       result: p,
       vjp: ([g]) => {
         const d = vjp(g!);
-        return { x: mul(scale, d.x), alpha: d.alpha, scale: sum(mulZero(d.x, z)) };
+        const slope = sum(mulZero(d.x, z));
+        const bySlope = mul(slope, power);
+        return {
+          x: mul(c, d.x),
+          alpha: d.alpha,
+          beta: bySlope,
+          gamma: mulZero(mul(bySlope, beta), log(logN)),
+          delta: slope,
+        };
       },
     };
   },
+  domain: {
+    x: { min: -1, max: 1 },
+    alpha: { min: 1.1, max: 1.9 },
+    beta: { min: 0.1, max: 0.5 },
+    gamma: { min: 0.5, max: 1.5 },
+    delta: { min: 0.8, max: 1.2 },
+    n: { min: 2, max: 20 },
+  },
   laws: entmaxLaws,
-  examples: [],
+  examples: [
+    { args: [[-2, 0, 0.5], { beta: 0 }], gives: [0, 0.3260073636615619, 0.6739926363384381] },
+    { args: [[-2, 0, 0.25], { alpha: 2, n: Math.E }], gives: [0, 0.25, 0.75] },
+  ],
 });
 
 /**
@@ -179,44 +187,14 @@ const scaledEntmax = /* @__PURE__ */ rowMap("asentmax", {
  * score is 1; n = 1 beside several scores and γ ≤ 0 is refused, or where it is computed gives NaN.
  * @example asentmax(tensor([-2, 0, 0.5]), { alpha: 1.5, beta: 0.3 })
  */
-export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describeAs(
+export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describe(
   ((x: Tensor, options?: Adaptive & AxisOption): Tensor => {
-    checkOptions("asentmax", options, ["alpha", "beta", "gamma", "delta", "n", "axis"]);
-    const axis = scores("asentmax", x, options?.axis);
-    checkFloat("asentmax", x);
-    if (options?.n === 1 && typeof options.gamma === "number" && options.gamma <= 0 && x.shape[axis]! > 1)
+    const several = x instanceof Tensor && x.shape.at(options?.axis ?? -1) !== 1;
+    if (options?.n === 1 && typeof options.gamma === "number" && options.gamma <= 0 && several)
       throw new DomainError("asentmax", `n is 1 and gamma ${options.gamma}`, "(log 1)^γ needs gamma > 0");
-    // The axis comes last, and with it that of what has one value for each row.
-    const there = [...x.shape.keys()].filter((i) => i !== axis).concat(axis);
-    const move = <T>(v: T): T =>
-      v instanceof Tensor && v.rank === x.rank ? (transpose(v, there) as unknown as T) : v;
-    const { alpha, axis: _, ...rest } = options ?? {};
-    const factors = Object.fromEntries(Object.entries(rest).map(([key, v]) => [key, move(v)]));
-    const [scale, p] = [inverseTemperature, scaledEntmax] as unknown as ((x: Tensor, o: object) => Tensor)[];
-    const row = move(x);
-    const y = p!(row, {
-      ...(alpha === undefined ? {} : { alpha: move(alpha) }),
-      scale: scale!(row, { ...factors, keepDims: true }),
-    });
-    return transpose(
-      y,
-      there.map((_, i) => there.indexOf(i)),
-    );
+    return scaledEntmax(x as Tensor<[number], FloatDType>, options);
   }) as never,
-  scaledEntmax,
-  {
-    domain: {
-      x: { min: -1, max: 1 },
-      alpha: { min: 1.1, max: 1.9 },
-      beta: { min: 0.1, max: 0.5 },
-      gamma: { min: 0.5, max: 1.5 },
-      delta: { min: 0.8, max: 1.2 },
-    },
-    examples: [
-      { args: [[-2, 0, 0.5], { beta: 0 }], gives: [0, 0.3260073636615619, 0.6739926363384381] },
-      { args: [[-2, 0, 0.25], { alpha: 2, n: Math.E }], gives: [0, 0.25, 0.75] },
-    ],
-  },
+  scaledEntmax.info,
 );
 
 /**
@@ -236,7 +214,7 @@ export const sigmoidAttention: RowMap<Length> = /* @__PURE__ */ rowMap("sigmoidA
       vjp: ([g]) => ({ x: mul(g!, mul(p, sigmoid(neg(y)))) }),
     };
   },
-  domain: { x: { min: -3, max: 3 } },
+  domain: { x: { min: -3, max: 3 }, n: { min: 2, max: 20 } },
   laws: ["nonNegative", "monotone", "strictlyMonotone", "permutationEquivariant", "nanRow", "masked"],
   examples: [
     { args: [[0, Math.LN2]], gives: [0.3333333333333333, 0.5] },
@@ -368,8 +346,9 @@ export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
   doc: "Probabilities in proportion to the exponential times the sigmoid of the scores.",
   source: "Kanai et al. 2018, eq. 15",
   program: ({ x }) => {
-    const e = exp(centred(sub(x, softplus(neg(x))))) as Row;
-    const p = div(e, sum(e));
+    const { positive, e, shifted } = tails(x);
+    const w = div(mul(exp(centred(x)), select(positive, 1, shifted)), add(1, e));
+    const p = div(w, sum(w)) as Row;
     return {
       result: p,
       vjp: ([g]) => ({ x: mul(softmaxGradient(p, g as Row), add(1, sigmoid(neg(x)))) }),

@@ -308,7 +308,8 @@ export const rSoftmax: RSoftmax = /* @__PURE__ */ rowMap("rSoftmax", {
       vjp: (g) => ({ x: select(flat, 0, vjp(g).x!) }),
     };
   },
-  domain: { x: { min: -3, max: 3 } },
+  domain: { x: { min: -3, max: 3 }, r: { min: 0.1, max: 0.9 } },
+  constants: ["r"],
   laws: tSoftmaxLaws,
   examples: [
     { args: [[3, 2, 1, 0], { r: 0.5 }], gives: [0.890768227426964, 0.10923177257303593, 0, 0] },
