@@ -1,5 +1,5 @@
 // AS-Speed: how many mini-batches to accumulate, as more and more samples of `asSoftmaxLoss` have nothing left to teach.
-// Plain numbers; the accumulating itself is the training loop's.
+// Plain numbers; counting and accumulating is done by `Accumulation` of the optimizers.
 
 import { DomainError } from "../core/errors.ts";
 

@@ -123,7 +123,7 @@ export function meanAndSpread(column: Column, seeds: readonly TestFigures[]): st
 }
 
 /** Pads the cells of each column to one width: the first column to the left, the others to the right. */
-function align(rows: readonly (readonly string[])[]): string {
+export function align(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
   const line = (row: readonly string[]): string =>
     row
