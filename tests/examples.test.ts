@@ -135,7 +135,7 @@ const examples = readdirSync(join(root, "examples"), { withFileTypes: true }).fl
 /** What makes a long program short, and one that serves end. */
 const argumentsOf: { readonly [file: string]: () => readonly string[] } = {
   "examples/main-job/index.ts": () => ["--epochs", "1", "--out", join(folder, "report.html")],
-  "examples/accumulation/index.ts": () => ["--epochs", "1", "--seeds", "1"],
+  "examples/accumulation/index.ts": () => ["--size", "small", "--epochs", "2", "--seeds", "1"],
   "examples/playground/index.ts": () => ["--build"],
 };
 

@@ -132,12 +132,12 @@ function verdict(plain: readonly Outcome[], fewer: readonly Outcome[]): string {
 }
 
 const { values } = parseArgs({
-  options: { seeds: { type: "string", default: "5" }, epochs: { type: "string" } },
+  options: { seeds: { type: "string", default: "5" }, epochs: { type: "string" }, size: { type: "string" } },
 });
 const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => i + 1);
 const data = tensorsOf(await loadData("digits"));
 
-for (const given of sizes) {
+for (const given of sizes.filter(({ title }) => title === (values.size ?? title))) {
   const size = { ...given, epochs: Number(values.epochs ?? given.epochs) };
   const bar = new SingleBar({
     format: "{bar} {percentage} %  {what}",
