@@ -1,0 +1,96 @@
+// The reference as files: a page for every op and loss, their pictures, the index and the table of laws. Computes them all from
+// the ops themselves and their sources; writes nothing.
+
+import type { Op } from "simplexgrad";
+import { allLosses } from "simplexgrad/losses";
+import { allOps } from "simplexgrad/ops";
+import { lawTables } from "./laws.ts";
+import { pageOf } from "./page.ts";
+import { mapPictures, picturesOf } from "./pictures.ts";
+import { exampleOfCard, runExample } from "./run.ts";
+import { readSources, type Source } from "./source.ts";
+
+/** The reference, and what is wrong with what it is made of. */
+export interface Reference {
+  /** The text of each file by its path below `docs/`. */
+  readonly files: ReadonlyMap<string, string>;
+  /** What is missing or untrue, a sentence each. */
+  readonly faults: readonly string[];
+}
+
+/** Whether an op is a map of scores or a loss: these have their mathematics in their docstrings. */
+const isStated = ({ file }: Source): boolean => file.startsWith("ops/maps/") || file.startsWith("losses/");
+
+/** Makes the reference of the source tree in a folder. */
+export async function reference(root: string): Promise<Reference> {
+  const sources = readSources(root);
+  const files = new Map<string, string>();
+  const faults: string[] = [];
+  const families = new Map<string, Op[]>();
+  const every = [...allOps, ...allLosses];
+  for (const op of every) {
+    const { name } = op.info;
+    const source = sources.of(name);
+    const { formula, gradient, example, see } = source.docstring.tagged;
+    families.set(source.file, [...(families.get(source.file) ?? []), op]);
+    if (isStated(source)) {
+      if (formula.length === 0) faults.push(`${name} (${source.file}) has no @formula in its docstring`);
+      if (gradient.length === 0) faults.push(`${name} (${source.file}) has no @gradient in its docstring`);
+    }
+    for (const text of see)
+      if (!every.some(({ info }) => info.name === /^\w+/.exec(text)?.[0]))
+        faults.push(`${name} (${source.file}): @see ${text} begins with the name of no op`);
+    const examples = (example.length > 0 ? example : [exampleOfCard(op)]).map((text) => runExample(op, text));
+    for (const { wrong } of examples)
+      faults.push(...wrong.map((finding) => `${name} (${source.file}): ${finding}`));
+    const draw = source.file.startsWith("ops/maps/") ? mapPictures : picturesOf;
+    const pictures = draw(op, examples[0]!.call);
+    for (const { suffix, svg } of pictures) files.set(`ops/${name}${suffix}.svg`, svg);
+    files.set(`ops/${name}.md`, await pageOf({ op, source, examples, pictures }));
+  }
+  const maps = [...families].flatMap(([file, ops]) => (file.startsWith("ops/maps/") ? ops : []));
+  files.set("laws.md", `${lawTables(maps.filter(({ info }) => info.kind !== "reduction"))}\n`);
+  files.set("README.md", indexOf(families, sources.opening));
+  return { files, faults };
+}
+
+/** Where families stand in the index, by the beginning of their path. */
+const parts: readonly (readonly [title: string, under: string])[] = [
+  ["Maps: scores → probabilities", "ops/maps/"],
+  ["Losses and metrics", "losses/"],
+  ["Tensor ops", "ops/"],
+];
+
+/** The index: every op with its sentence, by the file that it stands in. */
+function indexOf(families: ReadonlyMap<string, readonly Op[]>, opening: (file: string) => string): string {
+  const left = new Map(families);
+  const sections = parts.flatMap(([title, under]) => {
+    const within = [...left].filter(([file]) => file.startsWith(under));
+    for (const [file] of within) left.delete(file);
+    return [
+      `## ${title}`,
+      ...within.flatMap(([file, ops]) => [
+        `### ${heading(file)}`,
+        opening(file),
+        ops.map(({ info }) => `- [\`${info.name}\`](ops/${info.name}.md): ${info.doc}`).join("\n"),
+      ]),
+    ];
+  });
+  return `${[introduction, ...sections].join("\n\n")}\n`;
+}
+
+/** `losses/fenchel-young.ts` → Fenchel young. */
+function heading(file: string): string {
+  const words = file.replace(/^.*\//, "").replace(".ts", "").replaceAll("-", " ");
+  return words[0]!.toUpperCase() + words.slice(1);
+}
+
+const introduction = `# Reference
+
+A page for every op: the problem it solves, its formula and gradient, how it is called, an example with its result, its laws, and the programs that run. The [table of laws](laws.md) compares the maps. \`npm run docs\` writes these files from the declarations of the ops.
+
+## Notation
+
+$\`x\`$ is a row of $\`n\`$ scores (the last axis, or the one that \`axis\` names), $\`p\`$ the row of probabilities that a map makes of it, $\`t\`$ the right class, $\`e_t\`$ the row that is 1 there and 0 elsewhere, $\`q\`$ a target distribution. $\`g\`$ is the cotangent, the gradient of what is to be minimised by the result; $\`dx\`$ is what a map makes of it, its gradient by the scores, and $\`d\\theta\`$ that by an option θ. For losses $\`dx\`$ is the gradient of the loss itself. $\`\\langle a,b\\rangle=\\sum_i a_ib_i\`$, $\`(v)_+=\\max(v,0)\`$, $\`\\sigma(v)=1/(1+e^{-v})\`$, $\`\\mathbf 1[\\cdot]\`$ is 1 where the condition holds and 0 elsewhere, $\`S\`$ is the support $\`\\{i: p_i>0\\}\`$. Products and functions of rows are entry by entry; logarithms are natural.
+
+Unless a page says otherwise: a score of −∞ is masked, with probability and gradient exactly 0; a row that holds NaN or +∞, or is −∞ throughout, is NaN, and so is its gradient; other rows never notice. Where a map has a corner the derivative of max(v, 0) at 0 is 0, and the support is where $\`p_i>0\`$ strictly. Among equal scores the lowest index counts first. A single class has probability 1 exactly. Values outside the bounds of an option are refused when they are given as numbers, and make the row NaN when a device computed them.`;
