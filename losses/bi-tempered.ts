@@ -38,6 +38,15 @@ interface Temperatures extends IgnoreOption {
 /**
  * Cross-entropy that wrong labels do not spoil: the Bregman divergence of logarithms of temperature t₁ between the target and
  * the tempered softmax of temperature t₂. Cross-entropy at t₁ = t₂ = 1.
+ *
+ * @formula L = \sum_i y_i\bigl(\log_{t_1}y_i-\log_{t_1}p_i\bigr)-\frac{y_i^{2-t_1}-p_i^{2-t_1}}{2-t_1},\qquad
+ *   p=\mathrm{temperedSoftmax}_{t_2}(x),\quad \log_t v=\frac{v^{1-t}-1}{1-t}
+ * @gradient dx = s\Bigl(h-\frac{\langle s,h\rangle}{\sum_j s_j}\Bigr),\qquad h=(p-y)\,p^{-t_1},\quad s=p^{t_2}
+ * @remarks y = eₜ, or with label smoothing ls (1 − ls)·eₜ and ls/(n − 1) for every other class: so the published code, where
+ *   the usual smoothing shares among all classes.
+ * @see crossEntropy: t₁ = t₂ = 1
+ * @see temperedSoftmax: its map
+ * @see generalizedCe: a bounded loss of softmax
  * @example biTemperedLogistic(tensor([[0, 1, 2]]), [2], { t1: 0.8, t2: 1.2 })
  */
 export const biTemperedLogistic: Loss<Temperatures> = /* @__PURE__ */ rowLoss("biTemperedLogistic", {

@@ -23,8 +23,13 @@ interface Positive {
 }
 
 /**
- * (1 − y)·log(1 + eˣ) + w·y·log(1 + e⁻ˣ) of every entry, from scores: the cross-entropy of sigmoid(x), whose logarithms are never
- * formed. Targets y in [0, 1] have the shape of x; elsewhere the loss is NaN. A mean is over all entries.
+ * (1 − y)·log(1 + eˣ) + w·y·log(1 + e⁻ˣ) of every entry, from scores: the cross-entropy of sigmoid(x), whose logarithms are
+ * never formed. Targets y in [0, 1] have the shape of x; elsewhere the loss is NaN. A mean is over all entries.
+ *
+ * @formula L = (1-y)\log(1+e^x)+w\,y\log(1+e^{-x})
+ * @gradient dx = (1-y)\,\sigma(x)-w\,y\,\sigma(-x),\qquad dy=w\log(1+e^{-x})-\log(1+e^x),\qquad dw=y\log(1+e^{-x})
+ * @see binaryFocal: weighs easy entries less
+ * @see multilabelCe: without a decision for each class
  * @example bceWithLogits(tensor([[0, 2]]), tensor([[1, 0]])) // 1.4100
  */
 export const bceWithLogits: Loss<Positive, "distribution"> = /* @__PURE__ */ perClass(
@@ -68,8 +73,14 @@ function focalOf(z: Row, gamma: Scalar): { readonly loss: Row; readonly slope: R
 }
 
 /**
- * The focal loss of every entry: α·σ(−x)^γ·log(1 + e⁻ˣ) where y = 1, (1 − α)·σ(x)^γ·log(1 + eˣ) where y = 0, and what is expected
- * between. Targets y in [0, 1] have the shape of x; elsewhere the loss is NaN. A mean is over all entries.
+ * The focal loss of every entry: α·σ(−x)^γ·log(1 + e⁻ˣ) where y = 1, (1 − α)·σ(x)^γ·log(1 + eˣ) where y = 0, and what is
+ * expected between. Targets y in [0, 1] have the shape of x; elsewhere the loss is NaN. A mean is over all entries.
+ *
+ * @formula L = y\,\alpha\,\sigma(-x)^\gamma\log(1+e^{-x})+(1-y)(1-\alpha)\,\sigma(x)^\gamma\log(1+e^x)
+ * @gradient dx =
+ *   y\,\alpha\,\sigma(-x)^\gamma\bigl(\gamma\,\sigma(x)\log\sigma(x)-\sigma(-x)\bigr)-(1-y)(1-\alpha)\,\sigma(x)^\gamma\bigl(\gamma\,\sigma(-x)\log\sigma(-x)-\sigma(x)\bigr)
+ * @see bceWithLogits: twice this at γ = 0 and α = ½
+ * @see focal: of classes that exclude one another
  * @example binaryFocal(tensor([[0, 2]]), tensor([[1, 0]]), { gamma: 2, alpha: 0.25 })
  */
 export const binaryFocal: Loss<Focal, "distribution"> = /* @__PURE__ */ elementLoss<

@@ -51,8 +51,15 @@ function columnOf(name: string, x: Tensor, weights: unknown): Tensor {
 }
 
 /**
- * How far K distributions are from their mixture, H(Σ wₖPₖ) − Σ wₖH(Pₖ) in nats, from scores of shape [..., K, n]: 0 where all
- * are alike, at most H(w). Symmetric, and finite also where they have no class in common.
+ * How far K distributions are from their mixture, H(Σ wₖPₖ) − Σ wₖH(Pₖ) in nats, from scores of shape [..., K, n]: 0 where
+ * all are alike, at most H(w). Symmetric, and finite also where they have no class in common.
+ *
+ * @formula L = H(m)-\sum_k w_k\,H(P_k)=\sum_k w_k\,\mathrm{KL}(P_k\,\|\,m),\qquad P_k=\mathrm{softmax}(x_k),\quad m=\sum_k
+ *   w_k P_k
+ * @gradient dx_k = w_k P_k\,\bigl(r_k-\langle P_k,r_k\rangle\bigr),\quad r_k=\log P_k-\log m,\qquad
+ *   dw_k=\mathrm{KL}(P_k\,\|\,m)-1
+ * @see klDivergenceLogits: of one from another
+ * @see entropy: of each
  * @example jsDivergence(tensor([[0, 0], [0, 0.6931]])) // 0.0144
  */
 export const jsDivergence: JsDivergence = /* @__PURE__ */ describe(

@@ -15,6 +15,11 @@ interface Margin extends IgnoreOption {
 
 /**
  * Cross-entropy in which the right class has to lead by a margin: that of x − m·eₜ.
+ *
+ * @formula L = -\log p_t,\qquad p=\mathrm{softmax}(x-m\,e_t)
+ * @gradient dx = p-e_t,\qquad dm=1-p_t
+ * @see crossEntropy: m = 0
+ * @see smTaylorLoss: the same of Taylor softmax
  * @example smSoftmaxLoss(tensor([[0, 0.6931]]), [1], { m: 0.6931 }) // 0.6931
  */
 export const smSoftmaxLoss: Loss<Margin> = /* @__PURE__ */ rowLoss("smSoftmaxLoss", {
@@ -44,6 +49,11 @@ interface TaylorMargin extends Margin {
 /**
  * taylorCe in which the right class has to lead by a margin: that of x − m·eₜ. A loss only: no distribution over the classes
  * has it as its negative log-likelihood.
+ *
+ * @formula L = \log\sum_j f_k(y_j)-\log f_k(y_t),\qquad y=x-m\,e_t,\quad f_k(v)=\sum_{i=0}^k\frac{v^i}{i!}
+ * @gradient dx = \frac{f_{k-1}(y)}{\sum_j f_k(y_j)}-e_t\frac{f_{k-1}(y_t)}{f_k(y_t)},\qquad dm=-dx_t
+ * @see taylorCe: m = 0
+ * @see smSoftmaxLoss: the same of softmax
  * @example smTaylorLoss(tensor([[-1, -2]]), [1], { m: 1 }) // 0.1823
  */
 export const smTaylorLoss: Loss<TaylorMargin> = /* @__PURE__ */ rowLoss("smTaylorLoss", {

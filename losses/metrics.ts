@@ -40,6 +40,11 @@ import { max, sum } from "../ops/reduce.ts";
 
 /**
  * The share of rows whose largest score is that of the right class; ties go to the lowest index. No gradient.
+ *
+ * @formula L = \mathbf 1\bigl[t=\min\,\arg\max_i x_i\bigr]
+ * @gradient dx = 0
+ * @see topKAccuracy: among the k largest
+ * @see softAccuracy: with a gradient
  * @example accuracy(tensor([[2, 1], [0, 3]]), [0, 0]) // 0.5
  */
 export const accuracy: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("accuracy", {
@@ -70,6 +75,10 @@ interface K extends IgnoreOption {
 
 /**
  * The share of rows where the right class is among the k largest scores; ties go to the lowest index. No gradient.
+ *
+ * @formula L = \mathbf 1[t\in K],\qquad K=\text{the } k\text{ largest scores}
+ * @gradient dx = 0
+ * @see accuracy: k = 1
  * @example topKAccuracy(tensor([[3, 2, 1]]), [1], { k: 2 }) // 1
  */
 export const topKAccuracy: Loss<K> = /* @__PURE__ */ rowLoss("topKAccuracy", {
@@ -90,8 +99,13 @@ export const topKAccuracy: Loss<K> = /* @__PURE__ */ rowLoss("topKAccuracy", {
 const tiny: number = 2 ** -126;
 
 /**
- * −log of the **probability** of the right class, for probabilities that are given (any map's). One below 2⁻¹²⁶ counts as that,
- * without a gradient; to train, use a loss of scores.
+ * −log of the **probability** of the right class, for probabilities that are given (any map's). One below 2⁻¹²⁶ counts as
+ * that, without a gradient; to train, use a loss of scores.
+ *
+ * @formula L = -\log\max(p_t,\,2^{-126})
+ * @gradient dp = -\frac{e_t}{p_t}\ \text{ where } p_t\ge 2^{-126},\qquad 0\ \text{ below}
+ * @see crossEntropy: the same of softmax, from scores
+ * @see brierScoreMean: the other proper score
  * @example nll(tensor([[0.25, 0.75]]), [1]) // 0.2877
  */
 export const nll: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("nll", {
@@ -107,6 +121,12 @@ export const nll: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("nll", {
 /**
  * The squared distance between softmax(x) and the right class, from 0 to 2, for **scores**. A proper loss; its gradient is
  * 2p·(d − ⟨p, d⟩) with d = p − eₜ.
+ *
+ * @formula L = \|p-e_t\|^2,\qquad p=\mathrm{softmax}(x)
+ * @gradient dx = 2\,p\,\bigl(d-\langle p,d\rangle\bigr),\qquad d=p-e_t
+ * @see brierScoreMean: of probabilities
+ * @see crossEntropy: the other proper loss
+ * @see mseOnehot: of the scores themselves
  * @example brier(tensor([[0, 0]]), [1]) // 0.5
  */
 export const brier: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("brier", {
@@ -130,6 +150,11 @@ export const brier: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("brier", {
 
 /**
  * The squared distance between **probabilities** and the right class, from 0 to 2.
+ *
+ * @formula L = \|p-e_t\|^2
+ * @gradient dp = 2\,(p-e_t)
+ * @see brier: of scores
+ * @see nll: the other proper score
  * @example brierScoreMean(tensor([[0.25, 0.75]]), [1]) // 0.125
  */
 export const brierScoreMean: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("brierScoreMean", {
@@ -145,7 +170,15 @@ export const brierScoreMean: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("brier
   examples: [{ args: [[[0.25, 0.75]], [1]], gives: 0.125 }],
 });
 
-/** −Σ p log p of each row of **probabilities**, in nats; 0 log 0 is 0. @example shannonEntropy(tensor([0.5, 0.5])) // 0.6931 */
+/**
+ * −Σ p log p of each row of **probabilities**, in nats; 0 log 0 is 0.
+ *
+ * @formula H = -\sum_j p_j\log p_j
+ * @gradient dp = -g\,(\log p+1)
+ * @see entropy: of scores
+ * @see supportSize: how many there are at all
+ * @example shannonEntropy(tensor([0.5, 0.5])) // 0.6931
+ */
 export const shannonEntropy: typeof max = /* @__PURE__ */ rowReduction("shannonEntropy", {
   doc: "The entropy of probabilities that are given, in nats.",
   source: "Shannon 1948",
@@ -158,7 +191,14 @@ export const shannonEntropy: typeof max = /* @__PURE__ */ rowReduction("shannonE
   ],
 });
 
-/** How many probabilities of each row are not 0. @example supportSize(tensor([0, 0.25, 0.75])) // 2 */
+/**
+ * How many probabilities of each row are not 0.
+ *
+ * @formula y = \bigl|\{i:p_i>0\}\bigr|
+ * @gradient dp = 0
+ * @see shannonEntropy: counts by weight
+ * @example supportSize(tensor([0, 0.25, 0.75])) // 2
+ */
 export const supportSize: typeof max = /* @__PURE__ */ rowReduction("supportSize", {
   doc: "How many probabilities of a row are not 0.",
   over: "last",

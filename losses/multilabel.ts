@@ -64,8 +64,14 @@ function pairs(
 }
 
 /**
- * log(1 + Σ eˣ) over the classes outside the set, plus log(1 + Σ e⁻ˣ) over those within: every right score is to lie above 0 and
- * every wrong one below, the worst counting most. `target` is a bool tensor of the shape of x.
+ * log(1 + Σ eˣ) over the classes outside the set, plus log(1 + Σ e⁻ˣ) over those within: every right score is to lie above 0
+ * and every wrong one below, the worst counting most. `target` is a bool tensor of the shape of x.
+ *
+ * @formula L = \log\Bigl(1+\sum_{i\notin Y}e^{x_i}\Bigr)+\log\Bigl(1+\sum_{j\in Y}e^{-x_j}\Bigr)
+ * @gradient dx_i = \frac{e^{x_i}}{1+\sum_{k\notin Y}e^{x_k}}\ \text{ for } i\notin Y,\qquad
+ *   dx_j=-\frac{e^{-x_j}}{1+\sum_{k\in Y}e^{-x_k}}\ \text{ for } j\in Y
+ * @see bceWithLogits: a decision for each class by itself
+ * @see asSoftmaxMultilabelLoss: leaves out what does not compete
  * @example multilabelCe(tensor([[0, 0]]), tensor([[true, false]])) // 1.3863
  */
 export const multilabelCe: Loss<object, "sets"> = /* @__PURE__ */ rowLoss("multilabelCe", {
@@ -89,6 +95,15 @@ interface Delta {
 /**
  * multilabelCe over the classes that still compete: a wrong one is left out where its probability lies more than δ below that
  * of every right class, a right one where it lies more than δ above that of every wrong class.
+ *
+ * @formula L = \log\Bigl(1+\sum_{i\in N}e^{x_i}\Bigr)+\log\Bigl(1+\sum_{j\in P}e^{-x_j}\Bigr)
+ * @formula N = \{i\notin Y:\ \min_{k\in Y}s_k-s_i\le\delta\},\qquad P=\{j\in Y:\ s_j-\max_{k\notin Y}s_k\le\delta\},\qquad
+ *   s=\mathrm{softmax}(x)
+ * @gradient dx_i = \frac{e^{x_i}}{1+\sum_{k\in N}e^{x_k}}\ \text{ for } i\in N,\qquad dx_j=-\frac{e^{-x_j}}{1+\sum_{k\in
+ *   P}e^{-x_k}}\ \text{ for } j\in P,\qquad 0\ \text{ elsewhere}
+ * @remarks N and P count as constants. Without right classes, or without wrong ones, nothing competes and the loss is 0.
+ * @see multilabelCe: δ = 1, where there are right and wrong classes
+ * @see asSoftmaxLoss: for one right class
  * @example asSoftmaxMultilabelLoss(tensor([[5, 0]]), tensor([[true, false]])) // 0
  */
 export const asSoftmaxMultilabelLoss: Loss<Delta, "sets"> = /* @__PURE__ */ rowLoss(

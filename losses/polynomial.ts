@@ -13,6 +13,13 @@ interface Taylor extends IgnoreOption {
 
 /**
  * The negative log-probability that taylorSoftmax gives to the right class.
+ *
+ * @formula L = \log\sum_j f_k(x_j)-\log f_k(x_t),\qquad f_k(v)=\sum_{m=0}^k\frac{v^m}{m!}
+ * @gradient dx = \frac{f_{k-1}(x)}{\sum_j f_k(x_j)}-e_t\frac{f_{k-1}(x_t)}{f_k(x_t)}
+ * @remarks Of order 2 a function of Σx, Σx² and xₜ alone, as all losses of the spherical family are.
+ * @see taylorSoftmax: its map
+ * @see crossEntropy: the limit k → ∞
+ * @see smTaylorLoss: with a margin
  * @example taylorCe(tensor([[0, 1]]), [1], { order: 2 }) // 0.3365
  */
 export const taylorCe: Loss<Taylor> = /* @__PURE__ */ rowLoss("taylorCe", {
@@ -45,6 +52,12 @@ interface Spherical extends IgnoreOption {
 
 /**
  * The negative log-probability that sphericalSoftmax gives to the right class.
+ *
+ * @formula L = \log\sum_j(x_j^2+\varepsilon)-\log(x_t^2+\varepsilon)
+ * @gradient dx = \frac{2x}{\sum_j(x_j^2+\varepsilon)}-e_t\frac{2x_t}{x_t^2+\varepsilon}
+ * @remarks At ε = 0 a right score of 0 costs +∞.
+ * @see sphericalSoftmax: its map
+ * @see zLossSpherical: another loss of the spherical family
  * @example logSphericalCe(tensor([[1, -2]]), [1]) // 0.2231
  */
 export const logSphericalCe: Loss<Spherical> = /* @__PURE__ */ rowLoss("logSphericalCe", {

@@ -39,6 +39,12 @@ export function rightClass(x: Row, target: Scalar): { readonly p: Row; readonly 
 /**
  * Less the probability of the right class: the expected number of hits, with the sign of a loss. Its gradient pₜ·(p − eₜ)
  * vanishes on the samples that are most wrong, too.
+ *
+ * @formula L = -p_t,\qquad p=\mathrm{softmax}(x)
+ * @gradient dx = p_t\,(p-e_t)
+ * @errata Its gradient is known to vanish where pₜ is near 1. It vanishes near 0 too: on the samples that are most wrong.
+ * @see generalizedCe: is this plus 1 at q = 1
+ * @see accuracy: with the argmax in place of softmax
  * @example softAccuracy(tensor([[0, 0.6931]]), [1]) // -0.6667
  */
 export const softAccuracy: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("softAccuracy", {
@@ -56,8 +62,15 @@ interface Temperature extends IgnoreOption {
 }
 
 /**
- * Cross-entropy of x/T: what calibration minimises over T, which makes a model more or less confident without changing what it
- * predicts. Convex in 1/T.
+ * Cross-entropy of x/T: what calibration minimises over T, which makes a model more or less confident without changing what
+ * it predicts. Convex in 1/T.
+ *
+ * @formula L = -\log p_t,\qquad p=\mathrm{softmax}(x/T)
+ * @gradient dx = \frac1T(p-e_t),\qquad dT=-\frac1T\sum_j(x_j-\max x)\,dx_j
+ * @errata Temperatures are said to be fitted by the calibration error or the Brier score. Guo et al. fit T by this loss,
+ *   which is convex in 1/T; the calibration error is not even continuous in T.
+ * @see crossEntropy: T = 1
+ * @see brier: the other proper loss
  * @example temperatureScaledNll(tensor([[0, 0.6931]]), [1], { temperature: 0.5 }) // 0.2231
  */
 export const temperatureScaledNll: Loss<Temperature> = /* @__PURE__ */ rowLoss("temperatureScaledNll", {
@@ -106,6 +119,11 @@ interface Priors extends IgnoreOption {
 /**
  * Cross-entropy of x + τ log π: rare classes have to be scored above frequent ones during training, so that the plain scores
  * treat all classes alike afterwards. A prior that is not positive makes the loss NaN.
+ *
+ * @formula L = -\log p_t,\qquad p=\mathrm{softmax}(x+\tau\log\pi)
+ * @gradient dx = p-e_t,\qquad d\tau=\langle p-e_t,\log\pi\rangle,\qquad d\pi=\tau\,\frac{p-e_t}\pi
+ * @see crossEntropy: τ = 0
+ * @see balancedSoftmaxCe: τ = 1, from counts
  * @example logitAdjustedCe(tensor([[0, 0]]), [1], { priors: tensor([0.9, 0.1]) }) // 2.3026
  */
 export const logitAdjustedCe: Loss<Priors> = /* @__PURE__ */ rowLoss("logitAdjustedCe", {
@@ -139,6 +157,12 @@ interface Counts extends IgnoreOption {
 
 /**
  * Cross-entropy in which each class weighs as much as it has samples: logitAdjustedCe with τ = 1.
+ *
+ * @formula L = -\log p_t,\qquad p_i=\frac{c_i\,e^{x_i}}{\sum_j c_j\,e^{x_j}}
+ * @gradient dx = p-e_t,\qquad dc=\frac{p-e_t}c
+ * @remarks The scale of the counts drops out.
+ * @see logitAdjustedCe: at τ = 1 the same
+ * @see crossEntropy: with equal counts
  * @example balancedSoftmaxCe(tensor([[0, 0]]), [1], { counts: tensor([900, 100]) }) // 2.3026
  */
 export const balancedSoftmaxCe: Loss<Counts> = /* @__PURE__ */ rowLoss("balancedSoftmaxCe", {
@@ -161,7 +185,13 @@ interface Order extends IgnoreOption {
 }
 
 /**
- * (1 − pₜ^q)/q, between cross-entropy and the mean absolute error: wrong labels, whose pₜ stays small, pull less the larger q is.
+ * (1 − pₜ^q)/q, between cross-entropy and the mean absolute error: wrong labels, whose pₜ stays small, pull less the larger
+ * q is.
+ *
+ * @formula L = \frac{1-p_t^q}q,\qquad p=\mathrm{softmax}(x)
+ * @gradient dx = p_t^q\,(p-e_t),\qquad dq=-\frac{p_t^q\log p_t+L}q
+ * @see crossEntropy: the limit q → 0
+ * @see softAccuracy: less 1, at q = 1
  * @example generalizedCe(tensor([[0, 0.6931]]), [1], { q: 1 }) // 0.3333
  */
 export const generalizedCe: Loss<Order> = /* @__PURE__ */ rowLoss("generalizedCe", {
@@ -196,6 +226,11 @@ interface Symmetric extends IgnoreOption {
 /**
  * α times cross-entropy and β times the reverse one, of the labels under p, which is −A·(1 − pₜ) where log 0 counts as A. The
  * second, bounded, resists labels that are wrong; the first still fits the rest.
+ *
+ * @formula L = -\alpha\log p_t-\beta A\,(1-p_t),\qquad p=\mathrm{softmax}(x),\quad A=\log 0:=\text{logZero}
+ * @gradient dx = (\alpha-\beta A\,p_t)(p-e_t),\qquad d\alpha=-\log p_t,\qquad d\beta=-A\,(1-p_t),\qquad dA=-\beta\,(1-p_t)
+ * @see crossEntropy: α = 1 and β = 0
+ * @see softAccuracy: the second term, scaled
  * @example symmetricCe(tensor([[0, 0]]), [1], { alpha: 0, beta: 1, logZero: -4 }) // 2
  */
 export const symmetricCe: Loss<Symmetric> = /* @__PURE__ */ rowLoss("symmetricCe", {
@@ -227,8 +262,13 @@ export const symmetricCe: Loss<Symmetric> = /* @__PURE__ */ rowLoss("symmetricCe
 });
 
 /**
- * ‖x − eₜ‖², the squared distance of the scores themselves from the one-hot label: no softmax, and a function of Σx, Σx² and xₜ
- * alone.
+ * ‖x − eₜ‖², the squared distance of the scores themselves from the one-hot label: no softmax, and a function of Σx, Σx² and
+ * xₜ alone.
+ *
+ * @formula L = \|x-e_t\|^2
+ * @gradient dx = 2\,(x-e_t)
+ * @see brier: the same of probabilities
+ * @see logSphericalCe: another loss of the spherical family
  * @example mseOnehot(tensor([[0.5, 1]]), [1]) // 0.25
  */
 export const mseOnehot: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("mseOnehot", {
@@ -250,8 +290,13 @@ interface Squared {
 }
 
 /**
- * coef·(log Σ eˣ)², to be added to cross-entropy: holds the normaliser near 1, which softmax leaves free. Not shift-invariant:
- * that is its purpose.
+ * coef·(log Σ eˣ)², to be added to cross-entropy: holds the normaliser near 1, which softmax leaves free. Not
+ * shift-invariant: that is its purpose.
+ *
+ * @formula L = c\,z^2,\qquad z=\log\sum_j e^{x_j}
+ * @gradient dx = 2\,c\,z\,p,\quad p=\mathrm{softmax}(x),\qquad dc=z^2
+ * @see logsumexp: z itself
+ * @see crossEntropy: what it is added to
  * @example logitZPenalty(tensor([[0, 0]]), { coef: 1 }) // 0.4805
  */
 export const logitZPenalty: Penalty<Squared> = /* @__PURE__ */ rowLoss("logitZPenalty", {
@@ -317,6 +362,11 @@ const polyCard: Op["info"] = {
 
 /**
  * −log pₜ + Σ εⱼ(1 − pₜ)ʲ: cross-entropy, a series in 1 − pₜ, with its first coefficients changed.
+ *
+ * @formula L = -\log p_t+\sum_{j\ge1}\varepsilon_j\,(1-p_t)^j,\qquad p=\mathrm{softmax}(x)
+ * @gradient dx = \Bigl(1+p_t\sum_j j\,\varepsilon_j\,(1-p_t)^{j-1}\Bigr)(p-e_t)
+ * @see crossEntropy: without coefficients
+ * @see focal: another series in 1 − pₜ
  * @example polyLoss(tensor([[0, 0]]), [1], { epsilons: [1] }) // 1.1931
  */
 export const polyLoss: Loss<Coefficients> = /* @__PURE__ */ describe(

@@ -32,6 +32,12 @@ interface Z extends IgnoreOption {
 /**
  * softplus(a·(b − zₜ))/a of the standardised score zₜ = (xₜ − mean)/std: shift- and scale-invariant. NaN where all scores are
  * equal, as for a single class.
+ *
+ * @formula L = \frac1a\log\bigl(1+e^{a(b-z_t)}\bigr),\qquad z=\frac{x-\bar x}s,\quad s^2=\frac1n\sum_j(x_j-\bar x)^2
+ * @gradient dx = -\frac{\sigma\bigl(a(b-z_t)\bigr)}s\Bigl(e_t-\frac1n-\frac{z_t\,z}n\Bigr)
+ * @remarks Not the penalty on log Σ eˣ that is called z-loss as well: that is `logitZPenalty`.
+ * @see mseOnehot: another loss of the spherical family
+ * @see logitZPenalty: the other z-loss
  * @example zLossSpherical(tensor([[1, -1]]), [0], { a: 1, b: 1 }) // 0.6931
  */
 export const zLossSpherical: Loss<Z> = /* @__PURE__ */ rowLoss("zLossSpherical", {

@@ -31,8 +31,15 @@ interface K extends IgnoreOption {
 }
 
 /**
- * log Σ eˣ over the k largest scores, less the right one. A surrogate: where the right class is not among the k its probability
- * is 0, but the loss stays finite and pulls it up.
+ * log Σ eˣ over the k largest scores, less the right one. A surrogate: where the right class is not among the k its
+ * probability is 0, but the loss stays finite and pulls it up.
+ *
+ * @formula L = \log\sum_{j\in K}e^{x_j}-x_t,\qquad K=\text{the } k\text{ largest scores}
+ * @gradient dx = p-e_t,\qquad p=\mathrm{sparseSoftmax}_k(x)
+ * @errata It is presented as −log pₜ, which is infinite where the right class is not among the k largest. This is finite
+ *   there, a surrogate: 3.3133 for (3, 2, 1, 0), k = 2 and t = 3.
+ * @see sparseSoftmax: its map
+ * @see crossEntropy: k ≥ n
  * @example sparseSoftmaxLoss(tensor([[3, 2, 1, 0]]), [3], { k: 2 }) // 3.3133
  */
 export const sparseSoftmaxLoss: Loss<K> = /* @__PURE__ */ rowLoss("sparseSoftmaxLoss", {
@@ -57,6 +64,13 @@ interface Delta extends IgnoreOption {
 /**
  * Cross-entropy over the right class and those whose probability comes within δ of it or above: log Σ eˣ over them, less the
  * right score. An easy sample, of which only the right class is left, has loss 0 and gradient 0 exactly. δ = 1 is cross-entropy.
+ *
+ * @formula L = \log\sum_{j\in K}e^{x_j}-x_t,\qquad K=\{i:\ i=t\ \text{ or }\ q_t-q_i\le\delta\},\quad q=\mathrm{softmax}(x)
+ * @gradient dx = p-e_t,\qquad p=\mathrm{asSoftmax}(x)
+ * @remarks K counts as constant.
+ * @see asSoftmax: its map
+ * @see crossEntropy: δ = 1
+ * @see asSoftmaxMultilabelLoss: for sets of classes
  * @example asSoftmaxLoss(tensor([[9, 0, 1]]), [0], { delta: 0.1 }) // 0
  */
 export const asSoftmaxLoss: Loss<Delta> = /* @__PURE__ */ rowLoss("asSoftmaxLoss", {
@@ -78,8 +92,12 @@ export const asSoftmaxLoss: Loss<Delta> = /* @__PURE__ */ rowLoss("asSoftmaxLoss
 });
 
 /**
- * log Σ (xᵢ − xₜ + 1)₊, the negative log-probability that rankmax gives to the right class: 0 as soon as the right score leads
- * by 1.
+ * log Σ (xᵢ − xₜ + 1)₊, the negative log-probability that rankmax gives to the right class: 0 as soon as the right score
+ * leads by 1.
+ *
+ * @formula L = \log\sum_j(x_j-x_t+1)_+
+ * @gradient dx = d-e_t\sum_i d_i,\qquad d_i=\frac{\mathbf 1[x_i>x_t-1]}{\sum_j(x_j-x_t+1)_+}
+ * @see rankmax: its map
  * @example rankmaxLoss(tensor([[2, 0, 1.5]]), [0]) // 0.4055
  */
 export const rankmaxLoss: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("rankmaxLoss", {
@@ -107,6 +125,12 @@ interface Eps extends IgnoreOption {
 /**
  * The negative log-probability that evSoftmax gives to the right class: cross-entropy in which scores below the mean of the
  * row count ε times.
+ *
+ * @formula L = -\log p_t,\qquad p_i=\frac{c_i\,e^{x_i}}{\sum_j c_j\,e^{x_j}},\quad c_i=1\ \text{ if } x_i\ge\tfrac1n\sum_j
+ *   x_j,\ \text{ else }\varepsilon
+ * @gradient dx = p-e_t,\qquad d\varepsilon=\frac1\varepsilon\sum_{i:\,c_i=\varepsilon}(p-e_t)_i
+ * @see evSoftmax: its map
+ * @see crossEntropy: ε = 1
  * @example evSoftmaxNll(tensor([[0, 0.6931, -5]]), [1]) // 0.4055
  */
 export const evSoftmaxNll: Loss<Eps> = /* @__PURE__ */ rowLoss("evSoftmaxNll", {

@@ -384,7 +384,7 @@ type Gelu = (<S extends Shape, D extends FloatDType>(
 ) => Tensor<S, D>) &
   Op;
 
-/** x · Φ(x), exactly or by the tanh approximation. @example gelu(x, { approximate: "tanh" }) */
+/** x · Φ(x), exactly or by the tanh approximation. @example gelu(tensor([-1, 2]), { approximate: "tanh" }) */
 export const gelu: Gelu = /* @__PURE__ */ describeAs(
   <S extends Shape, D extends FloatDType>(
     x: Tensor<S, D>,
@@ -540,7 +540,7 @@ interface Where extends Op {
   ): Tensor<Shape, D>;
 }
 
-/** x where the condition holds, y elsewhere; what is not chosen receives no gradient. @example where(greater(x, 0), x, 0) */
+/** x where the condition holds, y elsewhere; what is not chosen receives no gradient. @example where(tensor([true, false]), tensor([1, 2]), 0) // [1, 0] */
 export const where: Where = /* @__PURE__ */ map<Where>("where", {
   doc: "One tensor where a condition holds, another elsewhere.",
   inputs: ["?condition", "x", "y"],

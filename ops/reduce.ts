@@ -467,7 +467,7 @@ function quantifier(
  * Whether any entry is true, over all axes or over those that `axis` names. Bool tensors only; false where there are no entries.
  *
  * @example
- * any(greater(x, 0)).item(); // true if x has a positive entry
+ * any(tensor([false, true])).item(); // true
  */
 export const any: Fold<"bool", "bool"> = /* @__PURE__ */ quantifier(
   "any",
@@ -493,7 +493,7 @@ export const any: Fold<"bool", "bool"> = /* @__PURE__ */ quantifier(
  * entries.
  *
  * @example
- * all(greater(x, 0)).item(); // true if all entries of x are positive
+ * all(tensor([false, true])).item(); // false
  */
 export const all: Fold<"bool", "bool"> = /* @__PURE__ */ quantifier(
   "all",

@@ -77,6 +77,12 @@ interface Scaled extends Length {
 
 /**
  * Softmax that does not fade as rows get longer: softmax((s·log n + b)·x), with s and b learned.
+ *
+ * @formula p = \mathrm{softmax}(c\,x),\qquad c=s\log n+b
+ * @gradient dx = c\,d,\qquad ds=\kappa\log n,\qquad db=\kappa=\langle d,\,x-\max x\rangle,\qquad d=p\,\bigl(g-\langle
+ *   g,p\rangle\bigr)
+ * @see softmax: s = 0 and b = 1
+ * @see asentmax: with entmax and a power of log n
  * @example ssmax(tensor([0, 1]), { s: 1 }) // [0.3333, 0.6667]
  */
 export const ssmax: RowMap<Scaled> = /* @__PURE__ */ rowMap("ssmax", {
@@ -185,6 +191,15 @@ const scaledEntmax: RowMap<Adaptive> = /* @__PURE__ */ rowMap("asentmax", {
 /**
  * α-entmax that does not fade as rows get longer: entmax((δ + β·(log n)ᵞ)·x), differentiable in α, β, γ and δ. A row of one
  * score is 1; n = 1 beside several scores and γ ≤ 0 is refused, or where it is computed gives NaN.
+ *
+ * @formula p = \mathrm{entmax}_\alpha(c\,x),\qquad c=\delta+\beta\,(\log n)^\gamma
+ * @gradient dx &= c\,d,\quad d\ \text{ and } d\alpha\ \text{ those of entmax at } c\,x,\qquad \kappa=\langle d,\,x-\max
+ *   x\rangle\\ d\delta &= \kappa,\qquad d\beta=\kappa\,(\log n)^\gamma,\qquad d\gamma=\kappa\,\beta\,(\log n)^\gamma\log\log
+ *   n
+ * @remarks In the paper β is the softplus of a linear function of the query, γ a multiple of the tanh of another, and δ is
+ *   fixed: compute them outside. Its code counts positions from one more, so that log n is at least log 2.
+ * @see entmax: β = 0 and δ = 1
+ * @see ssmax: α = 1 and γ = 1
  * @example asentmax(tensor([-2, 0, 0.5]), { alpha: 1.5, beta: 0.3 })
  */
 export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describe(
@@ -199,6 +214,11 @@ export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describe(
 
 /**
  * A sigmoid of every score less log n: attention weights that do not compete. They sum to about 1 where scores are about 0.
+ *
+ * @formula p_i = \sigma(x_i-\log n)
+ * @gradient dx = g\,p\,(1-p)
+ * @see normalizedSigmoid: divided by the sum
+ * @see sigmoid: n = 1
  * @example sigmoidAttention(tensor([0, 1, -1, 2]))
  */
 export const sigmoidAttention: RowMap<Length> = /* @__PURE__ */ rowMap("sigmoidAttention", {
@@ -249,6 +269,11 @@ const sinkLaws: readonly string[] = [
 /**
  * Softmax beside a score of 0 that is not given out: eˣ/(1 + Σeˣ), so that a row may attend to nothing. A row that is −∞
  * throughout is 0.
+ *
+ * @formula p_i = \frac{e^{x_i}}{1+\sum_j e^{x_j}}
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr)
+ * @see softmaxSink: with a score in place of 0
+ * @see softmax: its limit for large scores
  * @example softmaxOne(tensor([0, 0])) // [0.3333, 0.3333]
  */
 export const softmaxOne: RowMap = /* @__PURE__ */ rowMap("softmaxOne", {
@@ -273,6 +298,11 @@ interface Sink {
 
 /**
  * Softmax beside a learned score that is not given out: eˣ/(eˢ + Σeˣ). A row that is −∞ throughout is 0.
+ *
+ * @formula p_i = \frac{e^{x_i}}{e^s+\sum_j e^{x_j}}
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr),\qquad ds=-\Bigl(1-\sum_i p_i\Bigr)\langle g,p\rangle
+ * @see softmaxOne: s = 0
+ * @see softmax: the limit s → −∞
  * @example softmaxSink(tensor([0, 0]), { sink: Math.log(2) }) // [0.25, 0.25]
  */
 export const softmaxSink: RowMap<Sink> = /* @__PURE__ */ rowMap("softmaxSink", {
@@ -300,8 +330,15 @@ interface Eps {
 }
 
 /**
- * Rectified softmax: (eˣ − 1)₊/(Σ|eˣ − 1| + ε). Exactly 0 for scores up to 0, so that rows may stay silent, while these still get
- * gradients. Masked scores (−∞) are left out of the denominator.
+ * Rectified softmax: (eˣ − 1)₊/(Σ|eˣ − 1| + ε). Exactly 0 for scores up to 0, so that rows may stay silent, while these
+ * still get gradients. Masked scores (−∞) are left out of the denominator.
+ *
+ * @formula p_i = \frac{(e^{x_i}-1)_+}D,\qquad D=\sum_j|e^{x_j}-1|+\varepsilon
+ * @gradient dx_i = \frac{e^{x_i}}D\bigl(\mathbf 1[x_i>0]\,g_i-\mathrm{sign}(x_i)\langle g,p\rangle\bigr),\qquad
+ *   d\varepsilon=-\frac{\langle g,p\rangle}D
+ * @remarks The published kernel shifts by the maximum also where it is negative, and does not scale ε with the shift; here
+ *   the definition holds exactly.
+ * @see softmax: its limit for large scores
  * @example softpick(tensor([Math.log(2), Math.log(0.5)])) // [0.6667, 0]
  */
 export const softpick: RowMap<Eps> = /* @__PURE__ */ rowMap("softpick", {
@@ -340,6 +377,10 @@ export const softpick: RowMap<Eps> = /* @__PURE__ */ rowMap("softpick", {
 /**
  * Probabilities in proportion to eˣ·σ(x): softmax whose logarithm is not linear in the scores, so that an output layer of few
  * dimensions can express more distributions.
+ *
+ * @formula p_i = \frac{e^{x_i}\,\sigma(x_i)}{\sum_j e^{x_j}\,\sigma(x_j)}
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr)\bigl(1+\sigma(-x)\bigr)
+ * @see softmax: of x − log(1 + e⁻ˣ); its limit for large scores
  * @example sigsoftmax(tensor([0, 0.6931])) // [0.2727, 0.7273]
  */
 export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
@@ -372,8 +413,17 @@ export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
 const temperatureOfEntropy: readonly number[] = [-0.037, 0.481, -2.3, 4.917, -1.791];
 
 /**
- * Softmax that sharpens itself: softmax(β·x) with β ≥ 1 a fitted polynomial of the entropy of softmax(x), 1 up to an entropy of
- * 0.5 nats. Gradients pass through β.
+ * Softmax that sharpens itself: softmax(β·x) with β ≥ 1 a fitted polynomial of the entropy of softmax(x), 1 up to an entropy
+ * of 0.5 nats. Gradients pass through β.
+ *
+ * @formula p = \mathrm{softmax}(\beta x),\qquad \beta=\max\bigl(1,\,-0.037H^4+0.481H^3-2.3H^2+4.917H-1.791\bigr)\ \text{ if
+ *   } H>0.5,\ \text{ else } 1
+ * @formula H = -\langle p^0,\log p^0\rangle,\qquad p^0=\mathrm{softmax}(x)
+ * @gradient dx = \beta\,d-\beta'(H)\,\langle d,\,x-\max x\rangle\;p^0\,(\log p^0+H),\qquad d=p\,\bigl(g-\langle
+ *   g,p\rangle\bigr)
+ * @remarks The second term is there only where β > 1.
+ * @remarks The entropy is exact; the original adds 1e-9 to the probabilities before their logarithm.
+ * @see softmax: where the entropy is at most 0.5
  * @example adaptiveTemperatureSoftmax(tensor([0, 1, 2, 3]))
  */
 export const adaptiveTemperatureSoftmax: RowMap = /* @__PURE__ */ rowMap("adaptiveTemperatureSoftmax", {
@@ -422,8 +472,12 @@ export const adaptiveTemperatureSoftmax: RowMap = /* @__PURE__ */ rowMap("adapti
 });
 
 /**
- * Scores times their softmax: x∘softmax(x), which keeps gradients alive where softmax saturates. No distribution: entries may be
- * negative. A masked entry (−∞) is 0.
+ * Scores times their softmax: x∘softmax(x), which keeps gradients alive where softmax saturates. No distribution: entries
+ * may be negative. A masked entry (−∞) is 0.
+ *
+ * @formula y = x\,p,\qquad p=\mathrm{softmax}(x)
+ * @gradient dx = g\,p+p\,\bigl(gx-\langle gx,p\rangle\bigr)
+ * @see softmax: without the factor
  * @example saSoftmax(tensor([0, 0.6931])) // [0, 0.4621]
  */
 export const saSoftmax: RowMap = /* @__PURE__ */ rowMap("saSoftmax", {
@@ -471,8 +525,17 @@ interface Segments {
 }
 
 /**
- * Softmax of σ(x) = x + t₀(r₀ − x)₊ + t₁(x − r₁)₊ + t₂(r₂ − x)₊² + t₃(x − r₃)₊²: the temperature of each range of scores is learned.
- * `ranges` and `ts` are four numbers each or tensors of shape [4], shared by all rows, differentiable. Monotone as long as σ is.
+ * Softmax of σ(x) = x + t₀(r₀ − x)₊ + t₁(x − r₁)₊ + t₂(r₂ − x)₊² + t₃(x − r₃)₊²: the temperature of each range of scores is
+ * learned. `ranges` and `ts` are four numbers each or tensors of shape [4], shared by all rows, differentiable. Monotone as
+ * long as σ is.
+ *
+ * @formula p = \mathrm{softmax}\bigl(x+t_0q_0+t_1q_1+t_2q_2^2+t_3q_3^2\bigr),\qquad q_0=(r_0-x)_+,\ q_1=(x-r_1)_+,\
+ *   q_2=(r_2-x)_+,\ q_3=(x-r_3)_+
+ * @gradient dx &= d\,\bigl(1-t_0\mathbf 1[q_0>0]+t_1\mathbf 1[q_1>0]-2t_2q_2+2t_3q_3\bigr),\qquad d=p\,\bigl(g-\langle
+ *   g,p\rangle\bigr)\\ dt &= \bigl(\langle d,q_0\rangle,\langle d,q_1\rangle,\langle d,q_2^2\rangle,\langle
+ *   d,q_3^2\rangle\bigr)\\ dr &= \bigl(t_0\langle d,\mathbf 1[q_0>0]\rangle,\,-t_1\langle d,\mathbf
+ *   1[q_1>0]\rangle,\,2t_2\langle d,q_2\rangle,\,-2t_3\langle d,q_3\rangle\bigr)
+ * @see softmax: where all weights are 0
  * @example multimax(tensor([0, 1, 2]), { ranges: [0, 1, 0, 1], ts: [0, 0.5, 0, 0] })
  */
 export const multimax: RowMap<Segments> = /* @__PURE__ */ describe(
@@ -540,6 +603,12 @@ function checkMixture(place: string, logits: Tensor, priorLogits: Tensor): void 
 /**
  * A mixture of K softmaxes: Σₖ πₖ·softmax(Lₖ) with π the softmax of the prior logits. Its logarithms have a rank that is not
  * bounded by the dimension of an output layer. Logits [..., K, n] and prior logits [..., K] give [..., n].
+ *
+ * @formula p = \sum_k\pi_k P_k,\qquad P_k=\mathrm{softmax}(L_k),\quad \pi=\mathrm{softmax}(a)
+ * @gradient dL_k = \pi_k P_k\,\bigl(g-\langle g,P_k\rangle\bigr),\qquad da=\pi\,\bigl(c-\langle\pi,c\rangle\bigr),\quad
+ *   c_k=\langle g,P_k\rangle
+ * @see softmax: K = 1
+ * @see logMixtureOfSoftmaxes: its logarithms
  * @example mixtureOfSoftmaxes(tensor([[0, 0], [0, 1]]), tensor([1, 2]))
  */
 export const mixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
@@ -573,6 +642,12 @@ export const mixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
 
 /**
  * The logarithms of mixtureOfSoftmaxes' probabilities: logsumexpₖ(log πₖ + log softmax(Lₖ)).
+ *
+ * @formula y = \log\sum_k\pi_k P_k,\qquad P_k=\mathrm{softmax}(L_k),\quad \pi=\mathrm{softmax}(a)
+ * @gradient dL_k = g\,r_k-c_k P_k,\qquad da=c-\pi\sum_i g_i,\qquad r_k=\frac{\pi_k P_k}{\sum_l\pi_l P_l},\quad c_k=\langle
+ *   g,r_k\rangle
+ * @see logSoftmax: K = 1
+ * @see mixtureOfSoftmaxes: its exponential
  * @example logMixtureOfSoftmaxes(tensor([[0, 0], [0, 1]]), tensor([1, 2]))
  */
 export const logMixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
@@ -627,6 +702,10 @@ interface StickBreaking extends Op {
 /**
  * Probabilities of n + 1 pieces from n scores: piece i is the share σ(xᵢ) of what the pieces before it leave, the last is the
  * rest. Early scores take precedence: not permutation equivariant. The axis grows by one.
+ *
+ * @formula p_i = \sigma(x_i)\prod_{j<i}\sigma(-x_j),\qquad p_{n+1}=\prod_{j\le n}\sigma(-x_j)
+ * @gradient dx_i = p_i\,g_i\,\sigma(-x_i)-\sigma(x_i)\sum_{j>i}p_j\,g_j
+ * @see softmax: treats all scores alike
  * @example stickBreaking(tensor([0, 0])) // [0.5, 0.25, 0.25]
  */
 export const stickBreaking: StickBreaking = /* @__PURE__ */ describeAs(

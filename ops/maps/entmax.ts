@@ -56,6 +56,17 @@ export function sparsemaxOf(x: Row): { readonly z: Row; readonly p: Row } {
 /**
  * Euclidean projection of each row onto the probability simplex: argmin ‖p − x‖². Scores far enough below the largest get
  * exactly 0; one-hot as soon as the gap of the two largest is 1.
+ *
+ * @formula p = \arg\min_{q\in\Delta}\|q-x\|^2 = (x-\tau)_+,\qquad \tau=\frac{\sum_{i\in S}x_i-1}{|S|}
+ * @gradient dx_i = \mathbf 1[i\in S]\Bigl(g_i-\frac1{|S|}\sum_{j\in S}g_j\Bigr)
+ * @remarks Of two classes a hard sigmoid: p₁ = (x₁ − x₂ + 1)/2, held within 0 and 1.
+ * @remarks No two rows end farther apart than they were (1-Lipschitz).
+ * @see entmax: is sparsemax at α = 2
+ * @see budgetSparsemax: with another sum
+ * @see csparsemax: with bounds above
+ * @see fusedmax: with ties among neighbours
+ * @see sparsegenLin: with sparsity under control
+ * @see sparsemaxLoss: its loss
  * @example sparsemax(tensor([-2, 0, 0.5])) // [0, 0.25, 0.75]
  */
 export const sparsemax: RowMap = /* @__PURE__ */ rowMap("sparsemax", {
@@ -93,6 +104,19 @@ export function entmax15Of(x: Row): { readonly z: Row; readonly s: Row; readonly
 /**
  * The α-entmax map at α = 1.5, between softmax and sparsemax: smooth on its support, exact zeros outside. One-hot when the
  * gap of the two largest scores is 2.
+ *
+ * @formula p_i = \bigl(\tfrac{x_i}2-\tau\bigr)_+^2,\qquad \sum_i p_i=1
+ * @gradient dx = s\Bigl(g-\frac{\langle s,g\rangle}{\sum_j s_j}\Bigr),\qquad s=\sqrt p
+ * @errata An Entmax15 layer of a widely read guide computes sparsemax: (−2, 0, 0.5) gives (0, 0.25, 0.75) where its own
+ *   docstring says (0, 0.3260, 0.6740), and (1, 0.5, 0.2, −0.5) gives (0.75, 0.25, 0, 0) in place of (0.5926, 0.2702,
+ *   0.1368, 0.0004). The formula in its comment, max(0, (2/3·(z − τ))^(1/0.5))², should be max(0, z/2 − τ)².
+ * @errata It is said to cost O(n), and any other α O(n log n). By sorting, α = 1.5 costs O(n log n) at worst; another α
+ *   costs O(n) for each step of the search of its threshold.
+ * @errata A published selection of the threshold by sorting compares strictly on both sides. At an exact boundary it selects
+ *   nothing: (2, 0) and (2, 0, −1) fail, where (1, 0) and (1, 0, 0) are right. Without shifting the scores first it gives
+ *   (0.6845, 0.3333, 0.1072) for (1e8, 1e8 − 0.5, 1e8 − 1), which sums to 1.125; right is (0.6242, 0.2917, 0.0841).
+ * @see entmax: is entmax15 at α = 1.5
+ * @see entmax15Loss: its loss
  * @example entmax15(tensor([-2, 0, 0.5])) // [0, 0.3260, 0.6740]
  */
 export const entmax15: RowMap = /* @__PURE__ */ rowMap("entmax15", {
@@ -188,6 +212,26 @@ interface Alpha {
 /**
  * The distribution of largest Tsallis entropy of order α for given expected scores: softmax at α = 1, entmax15 at 1.5,
  * sparsemax at 2, ever sparser beyond. Differentiable in the scores and in α.
+ *
+ * @formula p_i = \bigl((\alpha-1)\,x_i-\tau\bigr)_+^{1/(\alpha-1)},\qquad \sum_i p_i=1
+ * @gradient dx &= s\Bigl(g-\frac{\langle s,g\rangle}{\sum_j s_j}\Bigr),\quad s_i=\mathbf 1[i\in S]\,p_i^{2-\alpha}\\ d\alpha
+ *   &= \frac{\langle s,g\rangle}{\sum_j s_j}\sum_j a_j-\langle a,g\rangle,\quad a_i=p_i\,u_i^2\,\varphi(v_i),\quad
+ *   \varphi(v)=\frac1{v^2}\Bigl(\log(1+v)-\frac v{1+v}\Bigr)
+ * @remarks Computed for every α as p = (1 + v)^(1/(α − 1)) with v = (α − 1)·u and u = x − max x − λ, which keeps all digits
+ *   at and near α = 1, where the usual τ loses as many as α − 1 has zeros.
+ * @remarks At α = 1 the map is softmax, and dα = −½ Σᵢ gᵢpᵢ(log²pᵢ − Σⱼ pⱼ log²pⱼ).
+ * @remarks To learn α, write it as 1 + σ(θ). For α > 2 gradients grow without bound as a probability nears 0 from within the
+ *   support.
+ * @errata A blend of softmax and sparsemax, offered as an approximation, is none: for α = 1.5 on (−2, 0, 0.5) it gives
+ *   (0.0243, 0.3046, 0.6711), without a zero, where entmax gives (0, 0.3260, 0.6740); its derivative by α is (−0.0486,
+ *   −0.1092, 0.1578) in place of (0, −0.1239, 0.1239). Clipping α to [1, 2], as the same layer does, ends its gradient once
+ *   it has left.
+ * @see softmax: α = 1
+ * @see entmax15: α = 1.5
+ * @see sparsemax: α = 2
+ * @see hardmax: the limit α → ∞ where the maximum is unique
+ * @see temperedSoftmax: the same family on both sides of 1
+ * @see entmaxLoss: its loss
  * @example entmax(tensor([-2, 0, 0.5]), { alpha: 1.25 }) // [0.0053, 0.3521, 0.6426]
  */
 export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("entmax", {

@@ -30,11 +30,21 @@ interface Fused {
 }
 
 /**
- * The distribution near the scores that is constant over stretches of neighbours: argmin ½‖p − x/γ‖² + (λ/γ)·Σ|pᵢ₊₁ − pᵢ| over
- * the simplex, which is sparsemax of the total-variation proximal step. Entries that are fused are equal to the last digit, and
- * small ones are exactly 0. λ = 0 is sparsemax of x/γ.
+ * The distribution near the scores that is constant over stretches of neighbours: argmin ½‖p − x/γ‖² + (λ/γ)·Σ|pᵢ₊₁ − pᵢ|
+ * over the simplex, which is sparsemax of the total-variation proximal step. Entries that are fused are equal to the last
+ * digit, and small ones are exactly 0. λ = 0 is sparsemax of x/γ.  A row that holds NaN or an infinity is NaN.
  *
- * A row that holds NaN or an infinity is NaN.
+ * @formula p = \arg\min_{q\in\Delta}\tfrac12\Bigl\|q-\frac
+ *   x\gamma\Bigr\|^2+\frac\lambda\gamma\sum_i|q_{i+1}-q_i|=\mathrm{sparsemax}\Bigl(\frac y\gamma\Bigr),\qquad
+ *   y=\arg\min_v\tfrac12\|v-x\|^2+\lambda\sum_i|v_{i+1}-v_i|
+ * @gradient dx_i = \frac1\gamma\,\bar d_{G(i)},\qquad
+ *   d\lambda=\frac1\gamma\sum_G\bigl(s_G^{\text{right}}-s_G^{\text{left}}\bigr)\,\bar d_G,\qquad d\gamma=-\frac{\langle
+ *   d,y\rangle}{\gamma^2}
+ * @remarks d is the gradient of sparsemax at y/γ, G runs over the groups of neighbours that are fused in y, and d̄ is the
+ *   mean over a group. The signs s say whether y rises (1) or falls (−1) from the left neighbour into the group and from it
+ *   to the right one, 0 at the ends.
+ * @remarks The order along the axis matters: not permutation equivariant.
+ * @see sparsemax: λ = 0 and γ = 1
  * @example fusedmax(tensor([1.6, 1.7, 1.1, -0.1]), { lambda: 0.1 })
  */
 export const fusedmax: RowMap<Fused> = /* @__PURE__ */ rowMap("fusedmax", {

@@ -41,8 +41,13 @@ interface Unchecked {
 }
 
 /**
- * Non-negative scores divided by their sum. A row that holds a negative score, or whose sum is 0, is NaN; with `unchecked` only
- * the sum must not be 0.
+ * Non-negative scores divided by their sum. A row that holds a negative score, or whose sum is 0, is NaN; with `unchecked`
+ * only the sum must not be 0.
+ *
+ * @formula p_i = \frac{x_i}{\sum_j x_j}
+ * @gradient dx = \frac{g-\langle g,p\rangle}{\sum_j x_j}
+ * @see normalizedRelu: the same for scores that are not negative
+ * @see sparsehourglass: at q = 0 the same for these
  * @example sumNormalization(tensor([1, 3])) // [0.25, 0.75]
  */
 export const sumNormalization: RowMap<Unchecked> = /* @__PURE__ */ rowMap("sumNormalization", {
@@ -76,6 +81,12 @@ interface Eps {
 
 /**
  * Positive parts divided by their sum: x₊/(Σx₊ + ε). A row without a positive score is 0 throughout, with zero gradient.
+ *
+ * @formula p_i = \frac{(x_i)_+}{\sum_j (x_j)_++\varepsilon}
+ * @gradient dx_i = \mathbf 1[x_i>0]\frac{g_i-\langle g,p\rangle}{\sum_j (x_j)_++\varepsilon},\qquad
+ *   d\varepsilon=-\frac{\langle g,p\rangle}{\sum_j (x_j)_++\varepsilon}
+ * @see reluPowerNorm: with a power
+ * @see sumNormalization: for scores that are not negative
  * @example normalizedRelu(tensor([3, -1, 1])) // [0.75, 0, 0.25]
  */
 export const normalizedRelu: RowMap<Eps> = /* @__PURE__ */ rowMap("normalizedRelu", {
@@ -119,7 +130,14 @@ interface Power {
 }
 
 /**
- * Powers of positive parts divided by their sum: x₊ᵃ/Σx₊ᵃ. A row without a positive score is 0 throughout, with zero gradient.
+ * Powers of positive parts divided by their sum: x₊ᵃ/Σx₊ᵃ. A row without a positive score is 0 throughout, with zero
+ * gradient.
+ *
+ * @formula p_i = \frac{(x_i)_+^a}{\sum_j (x_j)_+^a}
+ * @gradient dx = \frac{a\,(x)_+^{a-1}}{\sum_j (x_j)_+^a}\bigl(g-\langle g,p\rangle\bigr),\qquad da=\sum_{i\in S}p_i\log
+ *   x_i\,\bigl(g_i-\langle g,p\rangle\bigr)
+ * @see normalizedRelu: a = 1
+ * @see hardmax: the limit a → ∞ where a positive maximum is unique
  * @example reluPowerNorm(tensor([3, -1, 1]), { power: 2 }) // [0.9, 0, 0.1]
  */
 export const reluPowerNorm: RowMap<Power> = /* @__PURE__ */ rowMap("reluPowerNorm", {
@@ -193,6 +211,11 @@ const monotoneRatio: readonly string[] = [
 
 /**
  * Sigmoids divided by their sum: σ(x)/Σσ(x), exact also where every sigmoid underflows.
+ *
+ * @formula p_i = \frac{\sigma(x_i)}{\sum_j\sigma(x_j)}
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr)\,\sigma(-x)
+ * @see softmax: the same of −log(1 + e⁻ˣ), and its limit for very negative scores
+ * @see sigmoidAttention: not divided by the sum
  * @example normalizedSigmoid(tensor([0, -1.0986])) // [0.6667, 0.3333]
  */
 export const normalizedSigmoid: RowMap = /* @__PURE__ */ rowMap("normalizedSigmoid", {
@@ -211,6 +234,11 @@ export const normalizedSigmoid: RowMap = /* @__PURE__ */ rowMap("normalizedSigmo
 
 /**
  * Softplus of the scores divided by its sum: log(1 + eˣ)/Σ log(1 + eˣ), exact also where every term underflows.
+ *
+ * @formula p_i = \frac{\log(1+e^{x_i})}{\sum_j\log(1+e^{x_j})}
+ * @gradient dx = \frac{\sigma(x)}{\sum_j\log(1+e^{x_j})}\bigl(g-\langle g,p\rangle\bigr)
+ * @see softmax: its limit for very negative scores
+ * @see normalizedRelu: its limit for large ones
  * @example normalizedSoftplus(tensor([0, 1.0986])) // [0.3333, 0.6667]
  */
 export const normalizedSoftplus: RowMap = /* @__PURE__ */ rowMap("normalizedSoftplus", {
@@ -231,6 +259,11 @@ export const normalizedSoftplus: RowMap = /* @__PURE__ */ rowMap("normalizedSoft
 /**
  * Softmax of sines: probabilities within a factor e² of one another, whatever the scores, and gradients that never vanish for
  * long. Periodic, so not monotone.
+ *
+ * @formula p_i = \frac{e^{\sin x_i}}{\sum_j e^{\sin x_j}}
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr)\cos x
+ * @see softmax: of the sines
+ * @see sin2MaxShifted: without an exponential
  * @example sinSoftmax(tensor([0, Math.PI / 2])) // [0.2689, 0.7311]
  */
 export const sinSoftmax: RowMap = /* @__PURE__ */ rowMap("sinSoftmax", {
@@ -246,8 +279,12 @@ export const sinSoftmax: RowMap = /* @__PURE__ */ rowMap("sinSoftmax", {
 });
 
 /**
- * Probabilities in proportion to sin²(x + π/4): the largest gradient is at 0. Periodic, so not monotone. A row of zeros of the sine
- * is uniform, with zero gradient.
+ * Probabilities in proportion to sin²(x + π/4): the largest gradient is at 0. Periodic, so not monotone. A row of zeros of
+ * the sine is uniform, with zero gradient.
+ *
+ * @formula p_i = \frac{\sin^2(x_i+\pi/4)}{\sum_j\sin^2(x_j+\pi/4)}
+ * @gradient dx = \frac{\cos 2x}{\sum_j\sin^2(x_j+\pi/4)}\bigl(g-\langle g,p\rangle\bigr)
+ * @see sinSoftmax: with an exponential, never 0
  * @example sin2MaxShifted(tensor([0, Math.PI / 4])) // [0.3333, 0.6667]
  */
 export const sin2MaxShifted: RowMap = /* @__PURE__ */ rowMap("sin2MaxShifted", {

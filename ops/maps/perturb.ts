@@ -238,6 +238,19 @@ interface Perturbation {
  * The probability that a class has the largest score once independent noise is added to all: p = P[argmax(x + s·ε) = i], by
  * quadrature to about 12 digits. Gumbel noise gives softmax, bounded noise exact zeros. Differentiable in the scores and
  * the scale. Costs some hundred times a softmax; uniform noise more, as the square of how many scores lie within s of the largest.
+ *
+ * @formula p_i = P\bigl[i=\arg\max_j\,(x_j+s\,\epsilon_j)\bigr]=\int f(u-z_i)\prod_{j\ne i}F(u-z_j)\,du,\qquad z=\frac xs
+ * @gradient dx_j = \frac1s\sum_i w_{ij}\,(g_j-g_i),\qquad w_{ij}=\int f(u-z_i)\,f(u-z_j)\!\!\prod_{k\ne
+ *   i,j}\!\!F(u-z_k)\,du,\qquad ds=-\frac1s\sum_j(x_j-\max x)\,dx_j
+ * @remarks f and F are the density and the distribution function of the noise: standard, for `uniform` on (−½, ½).
+ * @remarks Of two classes at the distance d = (x₁ − x₂)/s ≥ 0, p₁ is Φ(d/√2) for normal noise, eᵈ(eᵈ − 1 − d)/(eᵈ − 1)² for
+ *   logistic, 1 − e⁻ᵈ(2 + d)/4 for Laplace, 1 − e⁻ᵈ/2 for exponential, and 1 − (1 − d)²/2 for uniform noise (1 from d = 1
+ *   on).
+ * @errata That equal probabilities mean equal scores is said of all noise. It needs noise without an upper bound: uniform
+ *   noise turns (2, 0, −1) into (1, 0, 0), a tie of different scores.
+ * @see softmax: Gumbel noise
+ * @see hardmax: the limit s → 0 where the maximum is unique
+ * @see sampledArgmax: one draw, with Gumbel noise
  * @example perturbMax(tensor([0, 1]), { noise: "normal" }) // [0.2398, 0.7602]
  */
 export const perturbMax: RowMap<Perturbation> = /* @__PURE__ */ rowMap("perturbMax", {

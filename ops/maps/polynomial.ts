@@ -65,6 +65,14 @@ interface Order {
 /**
  * Probabilities in proportion to the Taylor polynomial of eˣ of even degree k, fₖ(x) = Σ xᵐ/m! > 0. Neither monotone nor
  * shift-invariant: (−1, −3) gives (1/6, 5/6).
+ *
+ * @formula p_i = \frac{f_k(x_i)}{\sum_j f_k(x_j)},\qquad f_k(v)=\sum_{m=0}^k\frac{v^m}{m!},\quad k\ \text{even}
+ * @gradient dx = \frac{f_{k-1}(x)}{\sum_j f_k(x_j)}\bigl(g-\langle g,p\rangle\bigr)
+ * @errata Presented as a stand-in for softmax without a word of what is lost. Order 2 is not monotone: (−1, −3, 0) gives
+ *   (0.125, 0.625, 0.25). It is not shift-invariant: (0, 1) gives 0.7143 to the second class, (5, 6) gives it 0.5747.
+ * @see softmax: the limit k → ∞
+ * @see logTaylorSoftmax: its logarithms
+ * @see taylorCe: its loss
  * @example taylorSoftmax(tensor([0, 1]), { order: 2 }) // [0.2857, 0.7143]
  */
 export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("taylorSoftmax", {
@@ -94,6 +102,11 @@ export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("taylorSoftma
 
 /**
  * The logarithms of taylorSoftmax's probabilities, finite also where these underflow.
+ *
+ * @formula y_i = \log f_k(x_i)-\log\sum_j f_k(x_j),\qquad f_k(v)=\sum_{m=0}^k\frac{v^m}{m!},\quad k\ \text{even}
+ * @gradient dx_i = f_{k-1}(x_i)\Bigl(\frac{g_i}{f_k(x_i)}-\frac{\sum_j g_j}{\sum_j f_k(x_j)}\Bigr)
+ * @see taylorSoftmax: its exponential
+ * @see taylorCe: the loss that reads one entry of it
  * @example logTaylorSoftmax(tensor([-1, -3])) // [-1.7918, -0.1823]
  */
 export const logTaylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("logTaylorSoftmax", {
@@ -133,6 +146,14 @@ interface Eps {
 /**
  * Probabilities in proportion to squared scores: (x² + ε)/Σ(x² + ε). Even in every score, scale-invariant at ε = 0. A row of
  * zeros at ε = 0 is uniform, with zero gradient.
+ *
+ * @formula p_i = \frac{x_i^2+\varepsilon}{\sum_j (x_j^2+\varepsilon)}
+ * @gradient dx = \frac{2x}{W}\bigl(g-\langle g,p\rangle\bigr),\qquad d\varepsilon=\frac1W\Bigl(\sum_i g_i-n\langle
+ *   g,p\rangle\Bigr),\qquad W=\sum_j(x_j^2+\varepsilon)
+ * @errata Overviews that list a family of spherical softmaxes do not always define it; the definition here is that of the
+ *   papers named as source.
+ * @see logSphericalCe: its loss
+ * @see taylorSoftmax: order 2 adds the linear term
  * @example sphericalSoftmax(tensor([1, -2])) // [0.2, 0.8]
  */
 export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("sphericalSoftmax", {

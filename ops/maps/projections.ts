@@ -62,8 +62,15 @@ interface TemperedOptions {
 type TemperedSoftmax = RowMap<TemperedOptions>;
 
 /**
- * Softmax with the tempered exponential exp_t(u) = (1 + (1 − t)u)₊^(1/(1−t)): softmax at t = 1, tails that fall like a power for
- * t > 1 (outliers keep weight), exact zeros for t < 1. It is entmax at α = 2 − t.
+ * Softmax with the tempered exponential exp_t(u) = (1 + (1 − t)u)₊^(1/(1−t)): softmax at t = 1, tails that fall like a power
+ * for t > 1 (outliers keep weight), exact zeros for t < 1. It is entmax at α = 2 − t.
+ *
+ * @formula p_i = \exp_t(x_i-\lambda),\qquad \exp_t(u)=\bigl(1+(1-t)\,u\bigr)_+^{1/(1-t)},\qquad \sum_i p_i=1
+ * @gradient dx = s\Bigl(g-\frac{\langle s,g\rangle}{\sum_j s_j}\Bigr),\quad s_i=\mathbf 1[i\in S]\,p_i^t,\qquad
+ *   dt=-\,d\alpha\ \text{ of entmax at }\alpha=2-t
+ * @see entmax: the same at α = 2 − t
+ * @see softmax: t = 1
+ * @see biTemperedLogistic: a loss of it
  * @example temperedSoftmax(tensor([0, 1]), { t: 2 }) // [0.3820, 0.6180]
  */
 export const temperedSoftmax: TemperedSoftmax = /* @__PURE__ */ rowMap("temperedSoftmax", {
@@ -95,8 +102,16 @@ interface Alpha {
 }
 
 /**
- * The distribution of largest ⟨x, p⟩ − ‖p‖_α: one-hot in the limit α → 1, uniform on its support for α → ∞. Scores 1 or more below
- * the largest get exactly 0 at any α.
+ * The distribution of largest ⟨x, p⟩ − ‖p‖_α: one-hot in the limit α → 1, uniform on its support for α → ∞. Scores 1 or more
+ * below the largest get exactly 0 at any α.
+ *
+ * @formula p = \frac y{\sum_j y_j},\qquad y_i=(x_i-\tau)_+^{1/(\alpha-1)},\qquad \sum_i y_i^\alpha=1
+ * @gradient dx &= w\,h-p\,\langle w,h\rangle,\quad h_i=\mathbf 1[i\in S]\frac{g_i-\langle g,p\rangle}{\sum_j y_j},\quad
+ *   w=\frac{y^{2-\alpha}}{\alpha-1}\ \text{ on } S\\ d\alpha &= \Bigl\langle h,\,-\frac{y\log
+ *   y}{\alpha-1}-\dot\tau\,w\Bigr\rangle,\quad \dot\tau=-\frac{\sum_i y_i^\alpha\log y_i}{\alpha\sum_j y_j}
+ * @see hardmax: the limit α → 1
+ * @see sparsemax: the Euclidean relative, which does not fix how far below is 0
+ * @see normmaxLoss: its loss
  * @example normmax(tensor([0, 0.5]), { alpha: 2 }) // [0.3110, 0.6890]
  */
 export const normmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("normmax", {
@@ -166,8 +181,15 @@ interface Budget {
 type BudgetSparsemax = RowMap<Budget>;
 
 /**
- * Euclidean projection of each row onto 0 ≤ p ≤ 1 with Σp = k: how much of each item to take when k of them may be. At k = 1 it is
- * sparsemax. Where no entry lies strictly between 0 and 1 the gradient is 0. More budget than finite scores has no solution (NaN).
+ * Euclidean projection of each row onto 0 ≤ p ≤ 1 with Σp = k: how much of each item to take when k of them may be. At k = 1
+ * it is sparsemax. Where no entry lies strictly between 0 and 1 the gradient is 0. More budget than finite scores has no
+ * solution (NaN).
+ *
+ * @formula p_i = \min\bigl((x_i-\tau)_+,\,1\bigr),\qquad \sum_i p_i=k
+ * @gradient dx_i = \mathbf 1[i\in F]\,(g_i-\bar g),\qquad dk=\bar g=\frac1{|F|}\sum_{j\in F}g_j,\qquad F=\{i:0<p_i<1\}
+ * @remarks Where F is empty, as at k = 0 and k = n, all gradients are 0 by convention.
+ * @see sparsemax: k = 1
+ * @see sigmoidTopk: smooth, without zeros
  * @example budgetSparsemax(tensor([2, 1, 0.5, -1]), { budget: 2 }) // [1, 0.75, 0.25, 0]
  */
 export const budgetSparsemax: BudgetSparsemax = /* @__PURE__ */ rowMap("budgetSparsemax", {
@@ -222,6 +244,11 @@ type SigmoidTopk = RowMap<K>;
 
 /**
  * A smooth choice of k items: sigmoid(x + b) with b such that each row sums to k, the occupation numbers of Fermi and Dirac.
+ *
+ * @formula p_i = \sigma(x_i+b),\qquad \sum_i p_i=k
+ * @gradient dx = w\,(g-\bar g),\qquad dk=\bar g=\frac{\langle w,g\rangle}{\sum_j w_j},\qquad w=p\,(1-p)
+ * @see budgetSparsemax: with exact zeros and ones
+ * @see topK: the choice itself
  * @example sigmoidTopk(tensor([0, 0, 0, 0]), { k: 2 }) // [0.5, 0.5, 0.5, 0.5]
  */
 export const sigmoidTopk: SigmoidTopk = /* @__PURE__ */ rowMap("sigmoidTopk", {
@@ -330,8 +357,15 @@ const csparsemaxLaws: readonly string[] = /* @__PURE__ */ boundedLaws.concat(
 );
 
 /**
- * Softmax under upper bounds, the fertility of words in translation: p = min(u, eˣ/Z), with Z such that the row sums to one. With
- * bounds of 1 it is softmax. Rows whose bounds are negative or sum to less than 1 are NaN.
+ * Softmax under upper bounds, the fertility of words in translation: p = min(u, eˣ/Z), with Z such that the row sums to one.
+ * With bounds of 1 it is softmax. Rows whose bounds are negative or sum to less than 1 are NaN.
+ *
+ * @formula p_i = \min\bigl(u_i,\,e^{x_i}/Z\bigr),\qquad \sum_i p_i=1
+ * @gradient dx_i = \mathbf 1[i\in F]\,p_i\,(g_i-m),\qquad du_i=\mathbf 1[i\in A]\,(g_i-m),\qquad m=\frac{\sum_{j\in
+ *   F}p_j\,g_j}{\sum_{j\in F}p_j}
+ * @remarks A holds the entries that are at their bound, F the others.
+ * @see softmax: with bounds of 1
+ * @see csparsemax: with exact zeros
  * @example csoftmax(tensor([3, 1, 1]), { u: tensor([0.5, 1, 1]) }) // [0.5, 0.25, 0.25]
  */
 export const csoftmax: BoundedMap = /* @__PURE__ */ rowMap("csoftmax", {
@@ -391,6 +425,13 @@ export const csoftmax: BoundedMap = /* @__PURE__ */ rowMap("csoftmax", {
 /**
  * Sparsemax under upper bounds: Euclidean projection of each row onto the distributions with p ≤ u. With bounds of 1 it is
  * sparsemax. Rows whose bounds are negative or sum to less than 1 are NaN.
+ *
+ * @formula p_i = \min\bigl((x_i-\tau)_+,\,u_i\bigr),\qquad \sum_i p_i=1
+ * @gradient dx_i = \mathbf 1[i\in F]\,(g_i-m),\qquad du_i=\mathbf 1[i\in A]\,(g_i-m),\qquad m=\frac1{|F|}\sum_{j\in
+ *   F}g_j,\qquad F=\{i:0<p_i<u_i\}
+ * @remarks A holds the entries that are at their bound. Where F is empty m is 0.
+ * @see sparsemax: with bounds of 1
+ * @see csoftmax: without zeros
  * @example csparsemax(tensor([3, 1, 0.5]), { u: tensor([0.5, 1, 1]) }) // [0.5, 0.5, 0]
  */
 export const csparsemax: BoundedMap = /* @__PURE__ */ rowMap("csparsemax", {
@@ -448,6 +489,12 @@ interface Lambda {
 
 /**
  * Sparsemax with sparsity under control: sparsemax(x/(1 − λ)), the projection with −λ‖p‖² added. λ = 0 is sparsemax.
+ *
+ * @formula p = \mathrm{sparsemax}\Bigl(\frac x{1-\lambda}\Bigr)=\arg\min_{q\in\Delta}\ \|q-x\|^2-\lambda\|q\|^2
+ * @gradient dx = \frac d{1-\lambda},\qquad d\lambda=\frac{\langle d,x\rangle}{(1-\lambda)^2},\qquad d_i=\mathbf 1[i\in
+ *   S]\Bigl(g_i-\frac1{|S|}\sum_{j\in S}g_j\Bigr)
+ * @see sparsemax: λ = 0
+ * @see hardmax: the limit λ → 1 where the maximum is unique
  * @example sparsegenLin(tensor([-2, 0, 0.5]), { lambda: 0.25 }) // [0, 0.1667, 0.8333]
  */
 export const sparsegenLin: RowMap<Lambda> = /* @__PURE__ */ rowMap("sparsegenLin", {
@@ -482,8 +529,15 @@ interface Q {
 type Sparsehourglass = RowMap<Q>;
 
 /**
- * Between a scale-invariant and a shift-invariant projection: sparsemax(cx) with c = (1 + nq)/(|Σx| + nq). It keeps what already is
- * a distribution.
+ * Between a scale-invariant and a shift-invariant projection: sparsemax(cx) with c = (1 + nq)/(|Σx| + nq). It keeps what
+ * already is a distribution.
+ *
+ * @formula p = \mathrm{sparsemax}(c\,x),\qquad c=\frac{1+nq}{|s|+nq},\qquad s=\sum_i x_i
+ * @gradient dx = c\,d-\frac{c\,\mathrm{sign}(s)}{|s|+nq}\langle d,x\rangle,\qquad dq=\langle
+ *   d,x\rangle\frac{n\,(|s|-1)}{(|s|+nq)^2},\qquad d_i=\mathbf 1[i\in S]\Bigl(g_i-\frac1{|S|}\sum_{j\in S}g_j\Bigr)
+ * @remarks q = 0 is allowed where the scores do not sum to 0, and is scale-invariant where they sum to more.
+ * @see sparsemax: the limit q → ∞
+ * @see sumNormalization: q = 0 for scores that are not negative
  * @example sparsehourglass(tensor([1, 2, 1]), { q: 0 }) // [0.25, 0.5, 0.25]
  */
 export const sparsehourglass: Sparsehourglass = /* @__PURE__ */ rowMap("sparsehourglass", {
@@ -540,6 +594,12 @@ interface AlphaRelu {
 /**
  * The α-entmax formula with a threshold that is given instead of searched: ((α − 1)x − τ)₊^(1/(α−1)), sparse scores for large
  * vocabularies. Its rows sum to whatever they do.
+ *
+ * @formula p_i = \bigl((\alpha-1)\,x_i-\tau\bigr)_+^{1/(\alpha-1)}
+ * @gradient dx = g\,s,\qquad d\tau=-\frac{\langle g,s\rangle}{\alpha-1},\qquad d\alpha=\sum_i
+ *   g_i\Bigl(\frac{x_i\,s_i}{\alpha-1}-\frac{p_i\log p_i}{\alpha-1}\Bigr),\qquad s_i=\mathbf 1[i\in S]\,p_i^{2-\alpha}
+ * @see entmax: with the τ for which the row sums to one
+ * @see relu: α = 2 and τ = 0
  * @example alphaRelu(tensor([-2, 1, 2]), { alpha: 1.5 }) // [0, 0.25, 1]
  */
 export const alphaRelu: RowMap<AlphaRelu> = /* @__PURE__ */ rowMap("alphaRelu", {

@@ -102,6 +102,14 @@ const softSample: Op = /* @__PURE__ */ rowMap("gumbelSoftmax", {
 /**
  * A sample from the distribution softmax(x), relaxed so that gradients pass: softmax((x + noise)/τ) with Gumbel noise. As
  * τ → 0 it becomes one-hot, and a sample in truth. Differentiable in the scores, the noise and the temperature.
+ *
+ * @formula p = \mathrm{softmax}\Bigl(\frac{x+\nu}\tau\Bigr),\qquad \nu_i=-\log(-\log u_i),\quad u_i\ \text{ uniform on }
+ *   (0,1)
+ * @gradient dx = d\nu = \tfrac1\tau\,p\,\bigl(g-\langle g,p\rangle\bigr),\qquad d\tau=-\tfrac1\tau\sum_j\bigl(y_j-\max
+ *   y\bigr)dx_j,\quad y=x+\nu
+ * @see softmax: without noise
+ * @see sampledArgmax: the limit τ → 0
+ * @see gumbelSoftmaxSt: one-hot forward
  * @example gumbelSoftmax(tensor([1, 2, 3]), { seed: 0, temperature: 0.5 })
  */
 export const gumbelSoftmax: Sampled<Temperature> = /* @__PURE__ */ drawing(softSample, ["temperature"]);
@@ -109,6 +117,13 @@ export const gumbelSoftmax: Sampled<Temperature> = /* @__PURE__ */ drawing(softS
 /**
  * A one-hot sample from the distribution softmax(x) with the gradient of its relaxation: forward the argmax of x + noise,
  * backward `gumbelSoftmax` at the temperature τ (straight-through). The gradient is biased, of low variance.
+ *
+ * @formula p = e_k,\qquad k=\min\,\arg\max_i\,(x_i+\nu_i)
+ * @gradient dx = d\nu = \tfrac1\tau\,s\,\bigl(g-\langle g,s\rangle\bigr),\quad
+ *   s=\mathrm{softmax}\Bigl(\frac{x+\nu}\tau\Bigr),\qquad d\tau=-\tfrac1\tau\sum_j\bigl(y_j-\max y\bigr)dx_j,\quad y=x+\nu
+ * @see gumbelSoftmax: backward
+ * @see sampledArgmax: forward
+ * @see straightThroughArgmax: without noise
  * @example gumbelSoftmaxSt(tensor([1, 2, 3]), { seed: 0, temperature: 0.5 })
  */
 export const gumbelSoftmaxSt: Sampled<Temperature> = /* @__PURE__ */ drawing(
@@ -134,6 +149,12 @@ export const gumbelSoftmaxSt: Sampled<Temperature> = /* @__PURE__ */ drawing(
 /**
  * A one-hot sample from the distribution softmax(x), by the Gumbel-max trick: 1 at the argmax of x + noise. Its gradient is
  * zero: learn through it by a score-function estimator.
+ *
+ * @formula p = e_k,\qquad k=\min\,\arg\max_i\,(x_i+\nu_i),\quad \nu_i=-\log(-\log u_i)
+ * @gradient dx = 0
+ * @see softmax: the mean of many samples
+ * @see perturbMax: the mean for other noise
+ * @see policyGradientEntropy: how to learn through it
  * @example sampledArgmax(tensor([1, 2, 3]), { seed: 0 })
  */
 export const sampledArgmax: Sampled = /* @__PURE__ */ drawing(

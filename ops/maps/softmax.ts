@@ -73,6 +73,21 @@ interface Tempered {
  * the maximisers, with zero gradient.
  *
  * Scores −∞ are masked: probability and gradient exactly 0. A row that holds NaN or +∞, or is −∞ throughout, is NaN.
+ *
+ * @formula p_i = \frac{e^{x_i/\tau}}{\sum_j e^{x_j/\tau}}
+ * @gradient dx = \tfrac1\tau\,p\,\bigl(g-\langle g,p\rangle\bigr),\qquad d\tau = -\tfrac1\tau\sum_j (x_j-\max x)\,dx_j
+ * @remarks The Jacobian at τ = 1 is diag p − ppᵀ; half the sum of its absolute entries is 1 − Σp², the Gini impurity.
+ * @remarks Scores are shifted by their maximum before anything else: of unshifted ones exp overflows at 710 in f64 and at 89
+ *   in f32.
+ * @errata A widely read guide gives softmax(−10, −5, 0, 5, 10) as (4.54e-9, 3.35e-7, 6.14e-5, 4.50e-3, 0.995); it is
+ *   (2.0473e-9, 3.0384e-7, 4.5094e-5, 6.6925e-3, 0.993262).
+ * @errata That a softmax is never one-hot holds in exact arithmetic. In f64 the largest probability is exactly 1 for gaps
+ *   above 37, and the others are exactly 0 for gaps above 745: losses have to work from scores.
+ * @see logSoftmax: its logarithms, with all their digits
+ * @see hardmax: the limit τ → 0 where the maximum is unique
+ * @see entmax: is softmax at α = 1
+ * @see perturbMax: is softmax for Gumbel noise
+ * @see crossEntropy: its loss
  * @example softmax(tensor([1, 2, 3]), { temperature: 0.5 })
  */
 export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("softmax", {
@@ -109,6 +124,17 @@ export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("softmax", {
 
 /**
  * Log-probabilities of softmax: x/τ − log Σ eˣ/ᵗ, with every digit also where a probability rounds to 1.
+ *
+ * @formula y_i = x_i/\tau - \log\sum_j e^{x_j/\tau}
+ * @gradient dx = \tfrac1\tau\Bigl(g-p\sum_j g_j\Bigr),\quad p=e^y,\qquad d\tau = -\tfrac1\tau\sum_j (x_j-\max x)\,dx_j
+ * @remarks The sum is taken by log1p over the terms besides the largest, so that a confident row keeps its digits: in f32
+ *   too (17, 0) gives −4.1e-8 and not 0.
+ * @remarks A score of −∞ gives −∞, and the cotangent there is ignored.
+ * @errata log(softmax(x) + 1e-12), meant for safety, biases a loss and kills its gradient where it matters: see `focal` and
+ *   `labelSmoothingCe` for figures.
+ * @see softmax: its exponential
+ * @see logsumexp: its normaliser
+ * @see crossEntropy: the loss that reads one entry of it
  * @example logSoftmax(tensor([17, 0])) // [-4.1e-8, -17.00000004]
  */
 export const logSoftmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("logSoftmax", {
@@ -150,6 +176,13 @@ type RowFold<O> = (<
 /**
  * τ·log Σ eˣ/ᵗ along the last axis (or `axis`): a smooth maximum, between max x and max x + τ log n. Its gradient is softmax.
  * A row that is −∞ throughout gives −∞, one that holds +∞ gives +∞.
+ *
+ * @formula y = \tau\log\sum_j e^{x_j/\tau}
+ * @gradient dx = g\,p,\quad p=\mathrm{softmax}(x/\tau),\qquad d\tau = g\,H(p),\quad H(p)=-\langle p,\log p\rangle
+ * @remarks The gradient in τ is formed from shifted scores: (y − ⟨p, x⟩)/τ would lose six digits at scores of 1e6.
+ * @see softmax: its gradient
+ * @see max: the limit τ → 0
+ * @see mellowmax: with the mean in place of the sum
  * @example logsumexp(tensor([0, 0])) // 0.6931
  */
 export const logsumexp: RowFold<Tempered> = /* @__PURE__ */ rowReduction("logsumexp", {
@@ -173,9 +206,17 @@ interface Omega {
 }
 
 /**
- * log(mean eᵂˣ)/ω along the last axis (or `axis`): a soft maximum that stays between the mean (ω → 0) and the maximum (ω → ∞),
- * and brings no two rows farther apart than their farthest entries. Where the largest score (for ω < 0 the smallest) is infinite,
- * so is the result.
+ * log(mean eᵂˣ)/ω along the last axis (or `axis`): a soft maximum that stays between the mean (ω → 0) and the maximum (ω →
+ * ∞), and brings no two rows farther apart than their farthest entries. Where the largest score (for ω < 0 the smallest) is
+ * infinite, so is the result.
+ *
+ * @formula y = \tfrac1\omega\log\Bigl(\tfrac1n\sum_j e^{\omega x_j}\Bigr)
+ * @gradient dx = g\,p,\quad p=\mathrm{softmax}(\omega x),\qquad d\omega = \tfrac g\omega\bigl(\langle p,x\rangle-y\bigr)
+ * @remarks A non-expansion: |y(x) − y(z)| ≤ max |x − z|, which a softmax-weighted mean of the scores is not.
+ * @remarks For ω < 0 a soft minimum.
+ * @see mean: the limit ω → 0
+ * @see max: the limit ω → ∞
+ * @see logsumexp: larger by log n / ω, at τ = 1/ω
  * @example mellowmax(tensor([0, 1]), { omega: 5 }) // 0.8627
  */
 export const mellowmax: RowFold<Omega> = /* @__PURE__ */ rowReduction("mellowmax", {
@@ -216,6 +257,15 @@ function validCentred(x: Row, mask: RowMask): Row {
 /**
  * Softmax over the entries where the mask holds; the others are exactly 0, in value and gradient, whatever their scores are.
  * A row without any valid entry is 0 throughout.
+ *
+ * @formula p_i = \frac{m_i\,e^{x_i}}{\sum_j m_j\,e^{x_j}}
+ * @gradient dx_i = m_i\,p_i\,\bigl(g_i-\langle g,p\rangle\bigr)
+ * @remarks Masked scores are not read as numbers: they may be 800, infinite or NaN.
+ * @errata Zeroing entries of a full softmax leaks gradient where the rest is not renormalised: for x = (0, 1, 3), the third
+ *   masked, and g = (1, −1, 0) the row sums to 0.156 and the masked score receives 0.0609. Renormalised, it leaks nothing
+ *   (the gradient is (0.393, −0.393, 0)), but with 800 for the masked score it is 0/0 = NaN.
+ * @see softmax: where the mask holds everywhere
+ * @see maskedLogSoftmax: its logarithms
  * @example maskedSoftmax(tensor([1, 2, 3]), tensor([true, true, false]))
  */
 export const maskedSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedSoftmax", {
@@ -245,6 +295,11 @@ export const maskedSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedSoftmax", 
 /**
  * Log-probabilities of softmax over the entries where the mask holds; the others are −∞, with zero gradient, whatever their
  * scores are. A row without any valid entry is −∞ throughout.
+ *
+ * @formula y_i = x_i-\log\sum_j m_j\,e^{x_j}\ \text{ where } m_i=1,\qquad y_i=-\infty\ \text{ elsewhere}
+ * @gradient dx_i = m_i\Bigl(g_i-p_i\sum_j m_j\,g_j\Bigr),\quad p=e^y
+ * @see logSoftmax: where the mask holds everywhere
+ * @see maskedSoftmax: its exponential
  * @example maskedLogSoftmax(tensor([1, 2, 3]), tensor([true, true, false])) // [-1.3133, -0.3133, -Infinity]
  */
 export const maskedLogSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedLogSoftmax", {
@@ -278,7 +333,17 @@ export const maskedLogSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedLogSoft
   ],
 });
 
-/** The limit of softmax at temperature 0 with ties broken: 1 at the first maximum, 0 elsewhere. Its gradient is zero. @example hardmax(tensor([1, 3, 3])) // [0, 1, 0] */
+/**
+ * The limit of softmax at temperature 0 with ties broken: 1 at the first maximum, 0 elsewhere. Its gradient is zero.
+ *
+ * @formula p = e_k,\qquad k=\min\,\arg\max_i x_i
+ * @gradient dx = 0
+ * @see softmax: at temperature 0 uniform over ties instead
+ * @see entmax: tends to it for α → ∞ where the maximum is unique
+ * @see straightThroughArgmax: with a gradient
+ * @see argmax: the index alone
+ * @example hardmax(tensor([1, 3, 3])) // [0, 1, 0]
+ */
 export const hardmax: RowMap = /* @__PURE__ */ rowMap("hardmax", {
   doc: "One at the first largest score, zero elsewhere.",
   program: ({ x }) => hardmaxOf(x),
@@ -299,6 +364,14 @@ export const hardmax: RowMap = /* @__PURE__ */ rowMap("hardmax", {
 
 /**
  * A one-hot choice that gradients pass: forward `hardmax`, backward `softmax` at the temperature τ.
+ *
+ * @formula p = e_k,\qquad k=\min\,\arg\max_i x_i
+ * @gradient dx = \tfrac1\tau\,s\,\bigl(g-\langle g,s\rangle\bigr),\quad s=\mathrm{softmax}(x/\tau),\qquad
+ *   d\tau=-\tfrac1\tau\sum_j(x_j-\max x)\,dx_j
+ * @remarks The gradient is not that of the function, which has none: it points where softmax would.
+ * @see hardmax: forward
+ * @see softmax: backward
+ * @see gumbelSoftmaxSt: the same of a sample
  * @example straightThroughArgmax(tensor([1, 3, 3])) // [0, 1, 0]
  */
 export const straightThroughArgmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("straightThroughArgmax", {

@@ -77,6 +77,13 @@ type SparseSoftmax = RowMap<K>;
 
 /**
  * Softmax over the k largest scores of each row, exactly 0 elsewhere; ties go to the lowest index. k ≥ n is softmax.
+ *
+ * @formula p_i = \mathbf 1[i\in K]\frac{e^{x_i}}{\sum_{j\in K}e^{x_j}},\qquad K=\text{the } k \text{ largest scores}
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr)
+ * @remarks K counts as constant.
+ * @see softmax: k ≥ n
+ * @see hardmax: k = 1, for its values
+ * @see sparseSoftmaxLoss: its loss
  * @example sparseSoftmax(tensor([0, 0.6931, -5]), { k: 2 }) // [0.3333, 0.6667, 0]
  */
 export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap("sparseSoftmax", {
@@ -137,9 +144,19 @@ interface Delta {
 }
 
 /**
- * Softmax for training that leaves out what is already beaten: every class whose softmax probability lies more than δ below that
- * of the right one. A row of which only the right class is left is one-hot, with gradient exactly 0: the easy sample drops out.
- * What is kept counts as constant. For inference take softmax.
+ * Softmax for training that leaves out what is already beaten: every class whose softmax probability lies more than δ below
+ * that of the right one. A row of which only the right class is left is one-hot, with gradient exactly 0: the easy sample
+ * drops out. What is kept counts as constant. For inference take softmax.
+ *
+ * @formula p_i = \mathbf 1[i\in K]\frac{e^{x_i}}{\sum_{j\in K}e^{x_j}},\qquad K=\{i:\ i=t\ \text{ or }\
+ *   q_t-q_i\le\delta\},\quad q=\mathrm{softmax}(x)
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr)
+ * @remarks Where all other scores are equal the sample drops out as soon as the right one leads by log((1 + (n − 1)δ)/(1 −
+ *   δ)); under softmax it never does.
+ * @errata The paper masks where qₜ − qᵢ ≥ δ, its code keeps where qₜ − qᵢ ≤ δ: they differ where both are equal. Here as in
+ *   the code, so that δ = 1 keeps everything also where q rounds to (1, 0).
+ * @see softmax: δ = 1
+ * @see asSoftmaxLoss: its loss
  * @example asSoftmax(tensor([[0, 0.6931, -5]]), [1], { delta: 0.5 }) // [[0.3333, 0.6667, 0]]
  */
 export const asSoftmax: LabelledMap<Delta> = /* @__PURE__ */ rowMap("asSoftmax", {
@@ -168,8 +185,16 @@ interface Eps {
 }
 
 /**
- * Softmax over the scores that are at least the mean of their row: evidential sparsification. Scores −∞ do not count in the mean.
- * With ε > 0 the others keep that fraction of their weight, so that they can be learned again.
+ * Softmax over the scores that are at least the mean of their row: evidential sparsification. Scores −∞ do not count in the
+ * mean. With ε > 0 the others keep that fraction of their weight, so that they can be learned again.
+ *
+ * @formula p_i = \frac{c_i\,e^{x_i}}W,\qquad W=\sum_j c_j\,e^{x_j},\qquad c_i=1\ \text{ if } x_i\ge\tfrac1n\sum_j x_j,\
+ *   \text{ else }\varepsilon
+ * @gradient dx = p\,\bigl(g-\langle g,p\rangle\bigr),\qquad
+ *   d\varepsilon=\frac1W\sum_{i:\,c_i=\varepsilon}e^{x_i}\bigl(g_i-\langle g,p\rangle\bigr)
+ * @remarks Which scores are kept counts as constant. Of equal scores all are.
+ * @see softmax: ε = 1
+ * @see evSoftmaxNll: its loss
  * @example evSoftmax(tensor([0, 0.6931, -5])) // [0.3333, 0.6667, 0]
  */
 export const evSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("evSoftmax", {
@@ -255,8 +280,15 @@ interface T {
 type TSoftmax = RowMap<T>;
 
 /**
- * Softmax with weights that fall to exactly 0 for scores t or more below the largest: continuous truncation, with softmax as its
- * limit for large t. At tied maxima the gradient is that of the first.
+ * Softmax with weights that fall to exactly 0 for scores t or more below the largest: continuous truncation, with softmax as
+ * its limit for large t. At tied maxima the gradient is that of the first.
+ *
+ * @formula p_i = \frac{w_i\,e^{x_i}}W,\qquad w_i=(x_i-\max x+t)_+,\quad W=\sum_j w_j\,e^{x_j}
+ * @gradient dx = w\,h+\mathbf 1[w>0]\,h-e_m\,dt,\qquad dt=\sum_{i:\,w_i>0}h_i,\qquad h=\frac{e^x}W\bigl(g-\langle
+ *   g,p\rangle\bigr),\quad m=\arg\max x
+ * @see softmax: the limit t → ∞
+ * @see rSoftmax: with t by the share of zeros
+ * @see hardmax: the limit t → 0 where the maximum is unique
  * @example tSoftmax(tensor([0, 0.6931, -5]), { t: 2 }) // [0.2463, 0.7537, 0]
  */
 export const tSoftmax: TSoftmax = /* @__PURE__ */ rowMap("tSoftmax", {
@@ -283,9 +315,18 @@ interface R {
 type RSoftmax = RowMap<R>;
 
 /**
- * tSoftmax with t such that about a fraction r of the row becomes 0: t is the r-quantile of the distances to the maximum (between
- * entries by linear interpolation), and counts as constant. Scores −∞ do not count in the quantile. Where t is 0 the row is
- * uniform over its maximisers, with zero gradient.
+ * tSoftmax with t such that about a fraction r of the row becomes 0: t is the (1 − r)-quantile of the distances to the
+ * maximum (between entries by linear interpolation), and counts as constant. Scores −∞ do not count in the quantile. Where t
+ * is 0 the row is uniform over its maximisers, with zero gradient.
+ *
+ * @formula p_i = \frac{w_i\,e^{x_i}}W,\qquad w_i=(x_i-\max x+t)_+,\quad W=\sum_j w_j\,e^{x_j},\qquad t=\text{the }
+ *   (1-r)\text{-quantile of } \max x-x
+ * @gradient dx = w\,h+\mathbf 1[w>0]\,h-e_m\sum_{i:\,w_i>0}h_i,\qquad h=\frac{e^x}W\bigl(g-\langle g,p\rangle\bigr),\quad
+ *   m=\arg\max x
+ * @remarks At r = 0 the distance t is that of the smallest score, which therefore has weight 0; the published code adds 1e-8
+ *   to it.
+ * @see tSoftmax: with t given
+ * @see hardmax: r = 1 where the maximum is unique
  * @example rSoftmax(tensor([3, 2, 1, 0]), { r: 0.5 }) // [0.8908, 0.1092, 0, 0]
  */
 export const rSoftmax: RSoftmax = /* @__PURE__ */ rowMap("rSoftmax", {
@@ -318,8 +359,13 @@ export const rSoftmax: RSoftmax = /* @__PURE__ */ rowMap("rSoftmax", {
 });
 
 /**
- * Probabilities by rank-like margins to the right class: (x − xₜ + 1)₊ normalised. The right class is always in the support; what
- * lies 1 or more below it has probability 0. A right class of score −∞ has no distribution (NaN).
+ * Probabilities by rank-like margins to the right class: (x − xₜ + 1)₊ normalised. The right class is always in the support;
+ * what lies 1 or more below it has probability 0. A right class of score −∞ has no distribution (NaN).
+ *
+ * @formula p_i = \frac{w_i}{\sum_j w_j},\qquad w_i=(x_i-x_t+1)_+
+ * @gradient dx = d-e_t\sum_i d_i,\qquad d_i=\mathbf 1[w_i>0]\frac{g_i-\langle g,p\rangle}{\sum_j w_j}
+ * @see sparsemax: a projection without the right class
+ * @see rankmaxLoss: its loss
  * @example rankmax(tensor([[0, 1, 0.5]]), [2]) // [[0.1667, 0.5, 0.3333]]
  */
 export const rankmax: LabelledMap = /* @__PURE__ */ rowMap("rankmax", {
