@@ -9,6 +9,7 @@ import { emitCumsum, emitKth } from "./backends/wasm/emit-scans.ts";
 import { emitSeries } from "./backends/wasm/emit-series.ts";
 import type { EmitStep, EmitWord } from "./backends/wasm/emit-values.ts";
 import * as math from "./backends/wasm/math.ts";
+import * as wgsl from "./backends/webgpu/walks.ts";
 import { type RootHints, rootOf } from "./row/differentiate.ts";
 import {
   add,
@@ -235,6 +236,7 @@ export function cumsum(row: Row): Row {
 
 const totalVariationWord: Walk = {
   walk: plain.totalVariation,
+  wgsl: wgsl.totalVariation,
   wasm: emitTotalVariation,
   build: (row, strength) => totalVariation(row as Row, strength as Scalar),
   // What is fused moves together; its value moves with its neighbours' pull.
@@ -251,6 +253,7 @@ export function totalVariation(row: Row, strength: Scalar | number): Row {
 
 const groupMeansWord: Walk = {
   walk: plain.groupMeans,
+  wgsl: wgsl.groupMeans,
   wasm: emitGroups,
   build: (row, of) => groupMeans(row, of as Row),
   chain: ({ args: [, of] }, i, v) => (i === 0 ? groupMeans(v, of as Row) : constant(0)),
@@ -263,6 +266,7 @@ export function groupMeans<A extends Value>(row: A, of: Row): A {
 
 const groupDriftWord: Walk = {
   walk: plain.groupDrift,
+  wgsl: wgsl.groupDrift,
   wasm: emitGroups,
   build: (of) => groupDrift(of as Row),
   chain: () => constant(0),

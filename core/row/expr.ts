@@ -119,6 +119,8 @@ export interface Meaning {
   walk?(row: Float64Array, b: never): Float64Array | number;
   /** The word on other arguments, simplified, where that is more than a node. */
   build?(a: Value, b: Value): Value;
+  /** That walk as WGSL, along places that hold the result and the arguments. */
+  wgsl?(out: (i: string) => string, ...args: readonly ((i: string) => string)[]): string;
   /** What the WebAssembly device writes for it: its own affair. */
   readonly wasm: unknown;
 }

@@ -1,4 +1,4 @@
-// Writes the words that take steps of their own as WGSL: roots by Newton's iteration, the sums of series, groups of neighbours, the k-th largest entry, running sums.
+// Writes the words that take steps of their own as WGSL: roots by Newton's iteration, the sums of series, the k-th largest entry, running sums.
 
 import type { Expr, RootParts, SeriesParts } from "../../row/expr.ts";
 import type { RootStep, ScanStep, SeriesStep, Step } from "../../row/schedule.ts";
@@ -133,134 +133,29 @@ export function emitCumsum(frame: Frame, step: ScanStep, memory: (i: string) => 
   frame.memory.set(step.node, memory);
 }
 
-/** What one invocation does for the row, on memory that all of them have written and will read. */
-function alone({ shader }: Frame, body: () => void): void {
+/** A walk that is the word's own text: one invocation goes along the row, on memory that all of them have written and will read. */
+export function emitWalk(frame: Frame, step: ScanStep, memory: () => (i: string) => string): void {
+  const { shader } = frame;
+  const { node } = step;
+  const out = memory();
+  const written = new Map<Expr, (i: string) => string>();
+  const operands = node.args.map((e) => {
+    if (e.kind === "scalar") return () => shader.value(e, "f32");
+    const known = e.word === "input" ? undefined : frame.memory.get(e);
+    if (known) return known;
+    const at = memory();
+    written.set(e, at);
+    return at;
+  });
+  if (written.size > 0)
+    walk(frame, [...written.keys()], () => {
+      for (const [e, at] of written) shader.line(`${at("i")} = ${shader.value(e, "f32")};`);
+    });
   const share = shader.grid.unit === "share";
   if (share) shader.line("storageBarrier();");
-  shader.block(share ? "if (me == 0u)" : "", body);
+  shader.block(share ? "if (me == 0u)" : "", () => {
+    for (const line of node.meaning!.wgsl!(out, ...operands).split("\n")) shader.line(line);
+  });
   if (share) shader.line("storageBarrier();");
-}
-
-/** The total-variation proximal step of Condat 2013: the bounds of the value that the current piece can have, entry by entry. */
-export function emitTotalVariation(frame: Frame, step: ScanStep, memory: (i: string) => string): void {
-  const { shader } = frame;
-  const [row, strength] = step.node.args as [Expr, Expr];
-  walk(frame, [row], () => shader.line(`${memory("i")} = ${shader.value(row, "f32")};`));
-  const fill = (value: string, end: string): string =>
-    `loop { ${memory("start")} = ${value}; start++; if (start > ${end}) { break; } }`;
-  const text = `let s = ${shader.value(strength, "f32")};
-let last = n - 1u;
-var k = 0u;
-var start = 0u;
-var endLow = 0u;
-var endHigh = 0u;
-var low = ${memory("0u")} - s;
-var high = ${memory("0u")} + s;
-var slackLow = s;
-var slackHigh = -s;
-while (start <= last) {
-  if (k >= last) {
-    if (slackLow < 0.0) {
-      ${fill("low", "endLow")}
-      k = start;
-      endLow = start;
-      low = ${memory("min(start, last)")};
-      slackLow = s;
-      slackHigh = low + s - high;
-    } else if (slackHigh > 0.0) {
-      ${fill("high", "endHigh")}
-      k = start;
-      endHigh = start;
-      high = ${memory("min(start, last)")};
-      slackHigh = -s;
-      slackLow = high - s - low;
-    } else {
-      low += slackLow / f32(k - start + 1u);
-      ${fill("low", "last")}
-    }
-    continue;
-  }
-  let next = ${memory("k + 1u")};
-  slackLow += next - low;
-  slackHigh += next - high;
-  if (slackLow < -s) {
-    ${fill("low", "endLow")}
-    low = ${memory("min(start, last)")};
-    high = low + 2.0 * s;
-  } else if (slackHigh > s) {
-    ${fill("high", "endHigh")}
-    high = ${memory("min(start, last)")};
-    low = high - 2.0 * s;
-  } else {
-    k++;
-    if (slackLow >= s) {
-      endLow = k;
-      low += (slackLow - s) / f32(k - start + 1u);
-      slackLow = s;
-    }
-    if (slackHigh <= -s) {
-      endHigh = k;
-      high += (slackHigh + s) / f32(k - start + 1u);
-      slackHigh = -s;
-    }
-    continue;
-  }
-  k = start;
-  endLow = start;
-  endHigh = start;
-  slackLow = s;
-  slackHigh = -s;
-}`;
-  alone(frame, () => {
-    for (const line of text.split("\n")) shader.line(line);
-  });
-  frame.memory.set(step.node, memory);
-}
-
-/** The mean of a row over each run of equal entries of another, or the drift of that run. */
-export function emitGroups(
-  frame: Frame,
-  step: ScanStep,
-  memory: (i: string) => string,
-  another: () => (i: string) => string,
-): void {
-  const { shader } = frame;
-  const { args } = step.node;
-  const [row, groups] = args.length === 2 ? args : [undefined, args[0]];
-  const known = groups!.word === "input" ? undefined : frame.memory.get(groups!);
-  const of = known ?? another();
-  const reads = [...(row ? [row] : []), ...(known ? [] : [groups!])];
-  if (reads.length > 0)
-    walk(frame, reads, () => {
-      if (row) shader.line(`${memory("i")} = ${shader.value(row, "f32")};`);
-      if (!known) shader.line(`${of("i")} = ${shader.value(groups!, "f32")};`);
-    });
-  const text = `var start = 0u;
-while (start < n) {
-  let value = ${of("start")};
-  var total = ${row ? memory("start") : `select(0.0, -sign(value - ${of("max(start, 1u) - 1u")}), start > 0u)`};
-  var end = start + 1u;
-  while (end < n && ${of("min(end, n - 1u)")} == value) {${
-    row
-      ? `
-    total += ${memory("end")};`
-      : ""
-  }
-    end++;
-  }
-  ${
-    row
-      ? ""
-      : `total += select(0.0, sign(${of("min(end, n - 1u)")} - value), end < n);
-  `
-  }total /= f32(end - start);
-  while (start < end) {
-    ${memory("start")} = total;
-    start++;
-  }
-}`;
-  alone(frame, () => {
-    for (const line of text.split("\n")) shader.line(line);
-  });
-  frame.memory.set(step.node, memory);
+  frame.memory.set(node, out);
 }

@@ -5,7 +5,7 @@ import type { Expr } from "../../row/expr.ts";
 import type { Kernel } from "../../row/program.ts";
 import { type Schedule, type Step, schedule } from "../../row/schedule.ts";
 import { helpers } from "./emit-helpers.ts";
-import { emitCumsum, emitGroups, emitKth, emitRoot, emitSeries, emitTotalVariation } from "./emit-steps.ts";
+import { emitCumsum, emitKth, emitRoot, emitSeries, emitWalk } from "./emit-steps.ts";
 import { type Grid, Shader } from "./emit-values.ts";
 import { emitPass, type Frame } from "./emit-walks.ts";
 import { library } from "./math.ts";
@@ -126,8 +126,7 @@ function write(
       else if (step.kind === "kth") emitKth(frame, step);
       else if (step.kind === "series") emitSeries(frame, step, emitSteps, temporary);
       else if (step.kind === "cumsum") emitCumsum(frame, step, temporary());
-      else if (step.kind === "totalVariation") emitTotalVariation(frame, step, temporary());
-      else emitGroups(frame, step, temporary(), temporary);
+      else emitWalk(frame, step, temporary);
     }
   };
   const emitStarts = (): void => {
