@@ -11,8 +11,8 @@ import type { AxisOption, OptionsArgument, RowMap } from "../core/rowop.ts";
 import { isRecord, keep } from "../core/scope.ts";
 import type { Checked, HasRows, Mismatch, Shape } from "../core/shape.ts";
 import { Tensor } from "../core/tensor.ts";
-import type * as maps from "../ops/index.ts";
 import { allOps } from "../ops/index.ts";
+import type * as maps from "../ops/maps/index.ts";
 import type * as losses from "./index.ts";
 import { allLosses, fenchelYoung } from "./index.ts";
 
@@ -44,9 +44,10 @@ export type LossName = keyof Losses;
 /** The options of a loss, by its name. */
 export type LossOptionsOf<N extends LossName> = OptionsOf<Losses[N]>;
 
-/** The maps that take scores and options alone. */
+/** What can be called with scores alone, and keeps their shape. */
+type OfScores = <S extends Shape, D extends FloatDType>(x: Checked<Tensor<S, D>, HasRows<S>>) => Tensor<S, D>;
 type MapName = {
-  [K in keyof typeof maps]: (typeof maps)[K] extends RowMap<infer _> ? K : never;
+  [K in keyof typeof maps]: (typeof maps)[K] extends OfScores ? K : never;
 }[keyof typeof maps];
 
 /** The options of `fenchelYoung(map)`, and the name of the map. */

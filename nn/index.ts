@@ -1,5 +1,6 @@
 // Layers and models. Activations are ops: `import { relu } from "simplexgrad/ops"`.
 
+export { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
 export { Dropout } from "./dropout.ts";
 export * as init from "./init.ts";
 export type { LayerRandomness } from "./keys.ts";
