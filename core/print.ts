@@ -102,7 +102,7 @@ class Printer {
         return `(${this.text(a)} ? ${this.text(b)} : ${this.text(c)})`;
       case "root": {
         const { value, support } = e.detail as RootParts;
-        const where = support ? ` on ${this.text(support)}` : "";
+        const where = support ? ` on ${this.inline(support)}` : "";
         return `the t in [${this.text(a)}, ${this.text(b)}] with ${this.inline(value)} = 0${where}`;
       }
       case "series":

@@ -38,7 +38,7 @@ interface Z extends IgnoreOption {
  * @remarks Not the penalty on log Σ eˣ that is called z-loss as well: that is `logitZPenalty`.
  * @see mseOnehot: another loss of the spherical family
  * @see logitZPenalty: the other z-loss
- * @example zLossSpherical(tensor([[1, -1]]), [0], { a: 1, b: 1 }) // 0.6931
+ * @example zLossSpherical(tensor([[1, -1, 0]]), [0], { a: 1, b: 1 })
  */
 export const zLossSpherical: Loss<Z> = /* @__PURE__ */ rowLoss("zLossSpherical", {
   doc: "How far the standardised score of the right class falls short, smoothly.",

@@ -137,6 +137,7 @@ const argumentsOf: { readonly [file: string]: () => readonly string[] } = {
   "examples/main-job/index.ts": () => ["--epochs", "1", "--out", join(folder, "report.html")],
   "examples/accumulation/index.ts": () => ["--size", "small", "--epochs", "2", "--seeds", "1"],
   "examples/playground/index.ts": () => ["--build"],
+  "examples/reference/index.ts": () => ["--out", join(folder, "docs")],
 };
 
 describe("examples/", () => {

@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 let made: Reference;
 beforeAll(async () => {
   made = await reference(root);
-});
+}, 60_000);
 
 /** The files that are committed, by their paths below docs/. */
 const committed: readonly string[] = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })

@@ -217,7 +217,7 @@ function listings({ formula: of, derivativesOf }: OpInfo): string[] {
     fenced("text", printProgram(formula.runnable.program)),
     derivativesOf
       ? `Its gradient, that of [\`${derivativesOf.info.name}\`](${derivativesOf.info.name}.md), as a program of the inputs and the cotangent:`
-      : "Its gradient, as a program of the inputs and the cotangents:",
+      : "Its gradient, as a program of the inputs and the cotangents, with a result for each input that has one:",
     fenced("text", printGradient(formula)),
   ];
 }

@@ -18,7 +18,7 @@ type Point = readonly [x: number, y: number];
 type AnyOp = Op & ((...args: readonly unknown[]) => unknown);
 
 const ink = { blue: "#2b7fc0", orange: "#d2731a", green: "#2c9c61", grey: "#7d8590" } as const;
-const colours: Numbers | readonly string[] = [ink.blue, ink.orange, ink.green];
+const colours: readonly string[] = [ink.blue, ink.orange, ink.green];
 
 /** The pictures of an op, drawn with the options of the call in its example. */
 export function picturesOf(op: Op, call: readonly unknown[] | undefined): Picture[] {
@@ -71,8 +71,9 @@ function imagePicture(op: Op, n: number, run: (rows: readonly Numbers[]) => read
     }),
   );
   const finite = lines.flatMap(({ points }) => points).filter((p) => p.every(Number.isFinite));
-  const bounds = (axis: 0 | 1, also: Numbers): [number, number] => {
-    const values = [...finite.map((p) => p[axis]), ...also];
+  const shares = op.info.laws.includes("nonNegative") && finite.every((p) => Math.max(...p) <= 1);
+  const bounds = (axis: 0 | 1): [number, number] => {
+    const values = [...finite.map((p) => p[axis]), 0, ...(shares ? [1] : [])];
     return [Math.min(...values), Math.max(...values)];
   };
   const height = Math.sqrt(3) / 2;
@@ -81,10 +82,10 @@ function imagePicture(op: Op, n: number, run: (rows: readonly Numbers[]) => read
         [0, 1],
         [0, height],
       ]
-    : ([bounds(0, [0]), bounds(1, [0])] as [[number, number], [number, number]]);
+    : ([bounds(0), bounds(1)] as [[number, number], [number, number]]);
   const span = Math.max(x![1] - x![0], y![1] - y![0]);
-  const drawn = lines.flatMap(({ constant, points }, line) =>
-    thinned(points, span, span).map(([x, y]) => ({ x, y, line, constant })),
+  const drawn = lines.map(
+    ({ constant, points }) => [pieces(points, span, span), colours[constant]!] as const,
   );
   const border: Point[] = simplex
     ? [
@@ -93,7 +94,7 @@ function imagePicture(op: Op, n: number, run: (rows: readonly Numbers[]) => read
         [0.5, height],
         [0, 0],
       ]
-    : op.info.laws.includes("nonNegative") && x![1] <= 1 && y![1] <= 1
+    : shares
       ? [
           [0, 1],
           [1, 0],
@@ -129,14 +130,7 @@ function imagePicture(op: Op, n: number, run: (rows: readonly Numbers[]) => read
           strokeWidth: 1,
           ...(simplex ? {} : { strokeDasharray: "3 3" }),
         }),
-        Plot.line(drawn, {
-          x: "x",
-          y: "y",
-          z: "line",
-          stroke: (d: { constant: number }) => colours[d.constant],
-          strokeWidth: 1.1,
-          strokeOpacity: 0.9,
-        }),
+        ...strokes(drawn, 1.1),
         ...names.map(({ at, text, anchor, dx, dy }) =>
           Plot.text([at], { text: [text], textAnchor: anchor, dx, dy, fill: ink.grey }),
         ),
@@ -196,12 +190,9 @@ function pathPicture(op: Op, n: number, run: (rows: readonly Numbers[]) => reado
       },
       marks: [
         Plot.ruleY([0], { stroke: ink.grey }),
-        ...curves.map((points, k) =>
-          Plot.line(thinned(points, 4 - from, height || 1), {
-            stroke: colours[k] as string,
-            strokeWidth: 1.8,
-            clip: true,
-          }),
+        ...strokes(
+          curves.map((points, k) => [pieces(points, 4 - from, height || 1), colours[k]!]),
+          1.8,
         ),
         // Exact zeros of several classes lie beside one another.
         ...zeros.map(({ k, from, to }) =>
@@ -210,7 +201,7 @@ function pathPicture(op: Op, n: number, run: (rows: readonly Numbers[]) => reado
               [from, 0],
               [to, 0],
             ],
-            { stroke: colours[k] as string, strokeWidth: 3, strokeOpacity: 0.75, dy: 3 + 4 * k },
+            { stroke: colours[k]!, strokeWidth: 3, strokeOpacity: 0.75, dy: 3 + 4 * k },
           ),
         ),
         ...legend([
@@ -298,28 +289,24 @@ const sub = (k: number): string => String(k).replace(/\d/g, (d) => "₀₁₂₃
 
 /** The curve of a function of one number, with its derivative. */
 function elementPicture(op: AnyOp, call: readonly unknown[] | undefined): Picture[] {
-  const inputs = op.info.formula?.().inputs.length ?? 0;
-  if (inputs !== 1 || (call && !(call[0] instanceof Tensor))) return [];
+  const [first, ...options] = call ?? [];
+  const alone = options.every((v) => typeof v === "object" && !(v instanceof Tensor));
+  if (!(first instanceof Tensor) || first.dtype !== "f32" || !alone) return [];
   const { min = -4, max = 4 } = op.info.domain?.x ?? {};
   const xs = steps(min, max, 256);
-  const apply = (x: Tensor): Tensor => op(x, ...(call ?? []).slice(1)) as Tensor;
-  try {
-    const { value, pullback } = vjp(apply, tensor(Float64Array.from(xs), { dtype: "f64" }));
-    const ys = [...value.dataSync()];
-    const dys = [...(pullback(tensor(new Float64Array(xs.length).fill(1)))[0] as Tensor).dataSync()];
-    const title = "Its curve and its derivative";
-    return [
-      curvePicture(
-        op,
-        title,
-        xs.map((v, i): Point => [v, ys[i]!]),
-        xs.map((v, i): Point => [v, dys[i]!]),
-        { x: "x →", names: [op.info.name, "derivative"], caption: "" },
-      ),
-    ];
-  } catch {
-    return [];
-  }
+  const apply = (x: Tensor): Tensor => op(x, ...options) as Tensor;
+  const { value, pullback } = vjp(apply, tensor(Float64Array.from(xs)));
+  const ys = value.dataSync();
+  const slopes = (pullback(tensor(new Float64Array(xs.length).fill(1)))[0] as Tensor).dataSync();
+  return [
+    curvePicture(
+      op,
+      "Its curve and its derivative",
+      xs.map((v, i): Point => [v, ys[i]!]),
+      xs.map((v, i): Point => [v, slopes[i]!]),
+      { x: "x →", names: [op.info.name, "derivative"], caption: "" },
+    ),
+  ];
 }
 
 function curvePicture(
@@ -337,7 +324,8 @@ function curvePicture(
   const slack = (high - low || 1) * 0.06;
   const domain = [low - slack, high + slack];
   const width = curve.at(-1)![0] - curve[0]![0];
-  const thin = (points: readonly Point[]): Point[] => thinned(points, width, domain[1]! - domain[0]!);
+  const drawn = (points: readonly Point[], colour: string) =>
+    [pieces(points, width, domain[1]! - domain[0]!), colour] as const;
   return {
     suffix: "",
     title,
@@ -352,8 +340,7 @@ function curvePicture(
       y: { label: null, domain, ticks: 6, grid: true },
       marks: [
         Plot.ruleY([0], { stroke: ink.grey }),
-        ...(slope ? [Plot.line(thin(slope), { stroke: ink.orange, strokeWidth: 1.6, clip: true })] : []),
-        Plot.line(thin(curve), { stroke: ink.blue, strokeWidth: 2, clip: true }),
+        ...strokes([...(slope ? [drawn(slope, ink.orange)] : []), drawn(curve, ink.blue)], 1.8),
         ...legend([
           { text: words.names[0], colour: ink.blue },
           ...(slope ? [{ text: words.names[1], colour: ink.orange }] : []),
@@ -381,7 +368,7 @@ function legend(items: readonly { readonly text: string; readonly colour: string
       fontWeight: 600,
       text: (d: string) => d,
     });
-    dx += 26 + 6.6 * text.length;
+    dx += 30 + 7.2 * text.length;
     return mark;
   });
 }
@@ -397,36 +384,71 @@ const caption = (text: string, dy = -24): Plot.Markish =>
     text: (d: string) => d,
   });
 
+/** A point of a line that is drawn in pieces. */
+interface Drawn {
+  readonly x: number;
+  readonly y: number;
+  readonly piece: number;
+}
+
 /**
- * The points of a line without those that lie between their neighbours (Ramer, Douglas & Peucker), by less than a third of a
- * pixel in a picture of these spans.
+ * A line in a picture of these spans: broken where it has no value or jumps, and without the points that hardly differ from a
+ * straight line between others.
  */
-function thinned(points: readonly Point[], width: number, height: number): Point[] {
-  const far = (x: number, y: number): number => Math.hypot(x / width, y / height);
-  const kept: Point[] = [];
-  const between = (from: number, to: number): void => {
-    const [a, b] = [points[from]!, points[to]!];
-    const length = far(b[0] - a[0], b[1] - a[1]);
+function pieces(points: readonly Point[], width: number, height: number): Drawn[] {
+  const size = (a: Point, b: Point): number => Math.hypot((a[0] - b[0]) / width, (a[1] - b[1]) / height);
+  const step = (i: number): number => (points[i] && points[i - 1] ? size(points[i], points[i - 1]!) : 0);
+  const found: Point[][] = [[]];
+  points.forEach((p, i) => {
+    // A lone value on the way of a jump makes two steps of it.
+    const around = [-2, -1, 1, 2].map((k) => step(i + k)).toSorted((a, b) => b - a);
+    const jumps = step(i) > 0.05 && step(i) > 5 * around[1]!;
+    if (jumps || !p.every(Number.isFinite)) found.push([]);
+    if (p.every(Number.isFinite)) found.at(-1)!.push(p);
+  });
+  return found
+    .filter(({ length }) => length > 0)
+    .flatMap((part, piece) => thinned(part, size).map(([x, y]) => ({ x, y, piece })));
+}
+
+/** The points of a line that are needed to draw it within a third of a pixel (Ramer, Douglas & Peucker). */
+function thinned(points: readonly Point[], size: (a: Point, b: Point) => number): Point[] {
+  const away = (p: Point, a: Point, b: Point): number => {
+    const [ab, ap, bp] = [size(a, b), size(a, p), size(b, p)];
+    if (ab === 0) return ap;
+    const along = (ap ** 2 - bp ** 2 + ab ** 2) / (2 * ab);
+    return along < 0 ? ap : along > ab ? bp : Math.sqrt(Math.max(0, ap ** 2 - along ** 2));
+  };
+  const between = (from: number, to: number): Point[] => {
     let [largest, at] = [1 / 900, -1];
     for (let i = from + 1; i < to; i++) {
-      const [x, y] = points[i]!;
-      const away =
-        length === 0
-          ? far(x - a[0], y - a[1])
-          : Math.abs((b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])) / (width * height * length);
-      // A point without a value ends the line there.
-      if (!(away <= largest)) [largest, at] = [away, i];
+      const distance = away(points[i]!, points[from]!, points[to]!);
+      if (distance > largest) [largest, at] = [distance, i];
     }
-    if (at >= 0) {
-      between(from, at);
-      kept.push(points[at]!);
-      between(at, to);
-    }
+    return at < 0 ? [] : [...between(from, at), points[at]!, ...between(at, to)];
   };
-  kept.push(points[0]!);
-  between(0, points.length - 1);
-  kept.push(points.at(-1)!);
-  return kept;
+  return [points[0]!, ...between(0, points.length - 1), points.at(-1)!];
+}
+
+/** Lines drawn in pieces; a piece that is a single point is a dot. */
+function strokes(
+  lines: readonly (readonly [points: readonly Drawn[], colour: string])[],
+  strokeWidth: number,
+): Plot.Markish[] {
+  const all = lines.flatMap(([points, colour], line) =>
+    points.map((p) => ({ ...p, colour, id: `${line} ${p.piece}` })),
+  );
+  const alone = all.filter((p, i) => {
+    const same = (q: (typeof all)[number] | undefined): boolean =>
+      q?.id === p.id && (q.x !== p.x || q.y !== p.y);
+    return !same(all[i - 1]) && !same(all[i + 1]);
+  });
+  const dots = [...new Map(alone.map((p) => [`${p.x.toFixed(3)} ${p.y.toFixed(3)}`, p])).values()];
+  const stroke = (d: { readonly colour: string }): string => d.colour;
+  return [
+    Plot.line(all, { x: "x", y: "y", z: "id", stroke, strokeWidth, clip: true }),
+    ...(dots.length > 0 ? [Plot.dot(dots, { x: "x", y: "y", fill: stroke, r: 3 })] : []),
+  ];
 }
 
 /** Runs Plot on a document of its own and gives the text of the SVG, with one digit after the point. */
@@ -447,5 +469,7 @@ function svg(label: string, options: Plot.PlotOptions): string {
   drawing.setAttribute("role", "img");
   drawing.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   drawing.querySelector("style")?.remove();
-  return `${drawing.outerHTML.replaceAll(/-?\d+\.\d{2,}/g, (v) => String(Number(Number(v).toFixed(1))))}\n`;
+  const inTags = /<[^>]*>/g;
+  const short = (v: string): string => String(Number(Number(v).toFixed(1)));
+  return `${drawing.outerHTML.replace(inTags, (tag) => tag.replace(/-?\d+\.\d{2,}/g, short))}\n`;
 }
