@@ -123,13 +123,14 @@ function areDistributions(data: TypedArray, n: number): boolean {
   return true;
 }
 
-/** A tensor as an HTML table, one line for each row of the last axis; a row that is a distribution is shown as bars too. */
+/** A tensor as an HTML table, one line for each row of the last axis; rows that are distributions are shown as bars too. A single number is no table. */
 export function showHTML(t: Tensor): string {
-  const caption = `<caption style="text-align:left">${title(t)}</caption>`;
+  const caption = `<caption style="text-align:left;white-space:nowrap">${title(t)}</caption>`;
   const data = readable(t);
   if (typeof data === "string") return `<table>${caption}<tr><td>${data}</td></tr></table>`;
   const { shape, rank, size, dtype } = t as Tensor;
-  const n = shape[rank - 1] ?? 1;
+  if (rank === 0) return showTensor(t);
+  const n = shape[rank - 1]!;
   const rows = n === 0 ? 0 : size / n;
   const columns = shown(n, size <= whole);
   const lines = shown(rows, size <= whole);
@@ -140,7 +141,7 @@ export function showHTML(t: Tensor): string {
   const bars = (dtype === "f32" || dtype === "f64") && areDistributions(data, n);
   const cell = (v: number): string => {
     const bar = bars
-      ? `background:linear-gradient(90deg,#8ab8e8 ${(v * 100).toFixed(1)}%,transparent 0);`
+      ? `min-width:5em;background:linear-gradient(90deg,#4285d655 ${(v * 100).toFixed(1)}%,transparent 0);`
       : "";
     return `<td style="${bar}text-align:right">${format(v)}</td>`;
   };

@@ -94,8 +94,9 @@ test("in notebooks a tensor is a table, and rows that are distributions have bar
     "0",
   ]);
   expect([...document.querySelectorAll("th")].map((cell) => cell.textContent)).toEqual(["0", "1"]);
-  expect(bundle["text/html"]).toMatch(/linear-gradient\(90deg,#8ab8e8 25\.0%/);
+  expect(bundle["text/html"]).toMatch(/linear-gradient\(90deg,#4285d655 25\.0%/);
   expect(tensor([[2, 3]]).toHTML()).not.toMatch(/gradient/);
+  expect(tensor(2).toHTML()).toBe(inspect(tensor(2)));
   expect(range(10000).reshape([10, 10, 100]).toHTML().match(/<tr>/g)!.length).toBe(7);
   expect(full([2, 2, 2], 3).toHTML()).toMatch(/<th>1, 0<\/th>/);
   expect(zeros([0]).toHTML()).toMatch(/<table>/);
