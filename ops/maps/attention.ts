@@ -3,7 +3,7 @@
 
 import type { FloatDType } from "../../core/dtype.ts";
 import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "../../core/errors.ts";
-import { checkFloat, checkOptions, describe, describeAs, type Op } from "../../core/op.ts";
+import { type Breaks, checkFloat, checkOptions, describe, describeAs, type Op } from "../../core/op.ts";
 import {
   abs,
   add,
@@ -41,8 +41,16 @@ import { add as addTensors, mul as mulTensors } from "../elementwise.ts";
 import { expandDims, pad } from "../movement.ts";
 import { sum as sumOver } from "../reduce.ts";
 import { entmaxLaws, entmaxWithGradient } from "./entmax.ts";
-import { tails, undefinedRow } from "./normalisers.ts";
-import { centred, logSoftmax, logSumExpCentred, logsumexp, softmax } from "./softmax.ts";
+import { sigmoids, undefinedRow, unshiftedBreaks } from "./normalisers.ts";
+import {
+  centred,
+  logSoftmax,
+  logSumExpCentred,
+  logsumexp,
+  smoothBreaks,
+  softmax,
+  sparseBreaks,
+} from "./softmax.ts";
 
 /** Entries that are not masked (−∞). */
 const present = (x: Row): RowMask => not(equal(x, Number.NEGATIVE_INFINITY)) as RowMask;
@@ -123,6 +131,7 @@ export const ssmax: RowMap<Scaled> = /* @__PURE__ */ rowMap("ssmax", {
     "masked",
     "oneClassIsOne",
   ],
+  breaks: smoothBreaks,
   examples: [
     { args: [[0, 1]], gives: [0.3333333333333333, 0.6666666666666666] },
     { args: [[0, 1], { s: 0.5, n: 4 }], gives: [0.3333333333333333, 0.6666666666666666] },
@@ -182,11 +191,24 @@ const scaledEntmax: RowMap<Adaptive> = /* @__PURE__ */ rowMap("asentmax", {
     n: { min: 2, max: 20 },
   },
   laws: entmaxLaws,
+  breaks: sparseBreaks,
   examples: [
     { args: [[-2, 0, 0.5], { beta: 0 }], gives: [0, 0.3260073636615619, 0.6739926363384381] },
     { args: [[-2, 0, 0.25], { alpha: 2, n: Math.E }], gives: [0, 0.25, 0.75] },
   ],
 });
+
+/** Refuses at the call what has no value however the scores are. */
+const refusing = (op: RowMap<Adaptive>): RowMap<Adaptive> =>
+  describe(
+    ((x: Tensor, options?: Adaptive & AxisOption): Tensor => {
+      const several = x instanceof Tensor && x.shape.at(options?.axis ?? -1) !== 1;
+      if (options?.n === 1 && typeof options.gamma === "number" && options.gamma <= 0 && several)
+        throw new DomainError("asentmax", `n is 1 and gamma ${options.gamma}`, "(log 1)^γ needs gamma > 0");
+      return op(x as Tensor<[number], FloatDType>, options);
+    }) as never,
+    op.info,
+  );
 
 /**
  * α-entmax that does not fade as rows get longer: entmax((δ + β·(log n)ᵞ)·x), differentiable in α, β, γ and δ. A row of one
@@ -202,15 +224,7 @@ const scaledEntmax: RowMap<Adaptive> = /* @__PURE__ */ rowMap("asentmax", {
  * @see ssmax: α = 1 and γ = 1
  * @example asentmax(tensor([-2, 0, 0.5]), { alpha: 1.5, beta: 0.3 })
  */
-export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ describe(
-  ((x: Tensor, options?: Adaptive & AxisOption): Tensor => {
-    const several = x instanceof Tensor && x.shape.at(options?.axis ?? -1) !== 1;
-    if (options?.n === 1 && typeof options.gamma === "number" && options.gamma <= 0 && several)
-      throw new DomainError("asentmax", `n is 1 and gamma ${options.gamma}`, "(log 1)^γ needs gamma > 0");
-    return scaledEntmax(x as Tensor<[number], FloatDType>, options);
-  }) as never,
-  scaledEntmax.info,
-);
+export const asentmax: RowMap<Adaptive> = /* @__PURE__ */ refusing(scaledEntmax);
 
 /**
  * A sigmoid of every score less log n: attention weights that do not compete. They sum to about 1 where scores are about 0.
@@ -236,6 +250,13 @@ export const sigmoidAttention: RowMap<Length> = /* @__PURE__ */ rowMap("sigmoidA
   },
   domain: { x: { min: -3, max: 3 }, n: { min: 2, max: 20 } },
   laws: ["nonNegative", "monotone", "strictlyMonotone", "permutationEquivariant", "nanRow", "masked"],
+  breaks: {
+    sumsToOne: [[0]],
+    shiftInvariant: [[0]],
+    scaleInvariant: [[1]],
+    idempotentOnSimplex: [[1]],
+    exactZeros: [[0, -30]],
+  },
   examples: [
     { args: [[0, Math.LN2]], gives: [0.3333333333333333, 0.5] },
     { args: [[0, Math.LN2], { n: 1 }], gives: [0.5, 0.6666666666666666] },
@@ -255,6 +276,7 @@ function sinkSoftmax(x: Row, s: Scalar): { readonly p: Row; readonly sink: Scala
 }
 
 const sinkLaws: readonly string[] = [
+  "sumsToAtMostOne",
   "nonNegative",
   "monotone",
   "strictlyMonotone",
@@ -265,6 +287,14 @@ const sinkLaws: readonly string[] = [
   "emptyRow",
   "masked",
 ];
+
+const sinkBreaks: Breaks = {
+  sumsToOne: [[0]],
+  shiftInvariant: [[0]],
+  scaleInvariant: [[1]],
+  idempotentOnSimplex: [[1]],
+  exactZeros: [[0, -30]],
+};
 
 /**
  * Softmax beside a score of 0 that is not given out: eˣ/(1 + Σeˣ), so that a row may attend to nothing. A row that is −∞
@@ -285,6 +315,7 @@ export const softmaxOne: RowMap = /* @__PURE__ */ rowMap("softmaxOne", {
   },
   domain: { x: { min: -3, max: 3 } },
   laws: sinkLaws,
+  breaks: sinkBreaks,
   examples: [
     { args: [[0, 0]], gives: [0.3333333333333333, 0.3333333333333333] },
     { args: [[0, 1.0986122886681098]], gives: [0.2, 0.6] },
@@ -318,6 +349,7 @@ export const softmaxSink: RowMap<Sink> = /* @__PURE__ */ rowMap("softmaxSink", {
   },
   domain: { x: { min: -3, max: 3 }, sink: { min: -2, max: 3 } },
   laws: sinkLaws,
+  breaks: sinkBreaks,
   examples: [
     { args: [[0, 0], { sink: Math.LN2 }], gives: [0.25, 0.25] },
     { args: [[0, 1.0986122886681098]], gives: [0.2, 0.6] },
@@ -364,7 +396,22 @@ export const softpick: RowMap<Eps> = /* @__PURE__ */ rowMap("softpick", {
     };
   },
   domain: { x: { min: -3, max: 3, avoid: [0] }, eps: { min: 0.1, max: 1 } },
-  laws: ["nonNegative", "monotone", "permutationEquivariant", "exactZeros", "nanRow", "masked"],
+  laws: [
+    "nonNegative",
+    "sumsToAtMostOne",
+    "monotone",
+    "permutationEquivariant",
+    "exactZeros",
+    "nanRow",
+    "masked",
+  ],
+  breaks: {
+    sumsToOne: [[-1]],
+    shiftInvariant: [[1, 2]],
+    strictlyMonotone: [[-2, -1]],
+    scaleInvariant: [[1, 2]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+  },
   examples: [
     { args: [[Math.LN2, -2], { eps: 0 }], gives: [0.536289441747877, 0] },
     { args: [[Math.LN2, -2], { eps: 0.5 }], gives: [0.4228929340006987, 0] },
@@ -387,12 +434,12 @@ export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
   doc: "Probabilities in proportion to the exponential times the sigmoid of the scores.",
   source: "Kanai et al. 2018, eq. 15",
   program: ({ x }) => {
-    const { positive, e, shifted } = tails(x);
-    const w = div(mul(exp(centred(x)), select(positive, 1, shifted)), add(1, e));
+    const { w: sigma, unit } = sigmoids(x);
+    const w = mul(exp(centred(x)), sigma);
     const p = div(w, sum(w)) as Row;
     return {
       result: p,
-      vjp: ([g]) => ({ x: mul(softmaxGradient(p, g as Row), add(1, sigmoid(neg(x)))) }),
+      vjp: ([g]) => ({ x: mul(softmaxGradient(p, g as Row), sub(2, mul(sigma, unit))) }),
     };
   },
   domain: { x: { min: -3, max: 3 } },
@@ -406,6 +453,7 @@ export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
     "masked",
     "oneClassIsOne",
   ],
+  breaks: unshiftedBreaks,
   examples: [{ args: [[0, Math.LN2]], gives: [0.2727272727272727, 0.7272727272727273] }],
 });
 
@@ -465,6 +513,7 @@ export const adaptiveTemperatureSoftmax: RowMap = /* @__PURE__ */ rowMap("adapti
     "masked",
     "oneClassIsOne",
   ],
+  breaks: smoothBreaks,
   examples: [
     { args: [[0, 0]], gives: [0.5, 0.5] },
     { args: [[0, 3]], gives: [0.04742587317756678, 0.9525741268224334] },
@@ -491,6 +540,16 @@ export const saSoftmax: RowMap = /* @__PURE__ */ rowMap("saSoftmax", {
   },
   domain: { x: { min: -3, max: 3 } },
   laws: ["permutationEquivariant", "nanRow", "masked"],
+  breaks: {
+    sumsToOne: [[0]],
+    nonNegative: [[-1, 0]],
+    shiftInvariant: [[0, 1]],
+    monotone: [[-1, -9]],
+    strictlyMonotone: [[-1, -9]],
+    scaleInvariant: [[1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    exactZeros: [[1, -30]],
+  },
   examples: [{ args: [[0, Math.LN2]], gives: [0, 0.46209812037329684] }],
 });
 
@@ -554,14 +613,24 @@ export const multimax: RowMap<Segments> = /* @__PURE__ */ describe(
     kind: "structure",
     doc: "Softmax after a learned piecewise transform of the scores: sharp for some ranges, flat for others.",
     source: "Zhou, Fritz & Keuper 2024, eq. 8",
-    laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "masked", "oneClassIsOne"],
+    laws: [
+      "sumsToOne",
+      "nonNegative",
+      "monotone",
+      "strictlyMonotone",
+      "permutationEquivariant",
+      "nanRow",
+      "masked",
+      "oneClassIsOne",
+    ],
+    breaks: unshiftedBreaks,
     examples: [
       {
         args: [{ f64: [0, Math.LN2] }, { ranges: [0, 0, 0, 0], ts: [0, 1, 0, 0] }],
         gives: [0.2, 0.8],
       },
       {
-        args: [{ f64: [0, Math.LN2] }, { ranges: { f64: [-1, 0, -1, 2] }, ts: { f64: [0.5, 1, 0.3, 0.2] } }],
+        args: [{ f64: [0, Math.LN2] }, { ranges: { f64: [-1, 0, -1, 2] }, ts: { f64: [0.5, 1, -0.3, 0.2] } }],
         gives: [0.2, 0.8],
       },
     ],
@@ -624,7 +693,15 @@ export const mixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
     kind: "structure",
     doc: "A weighted mean of softmaxes, whose logarithms have a higher rank than one softmax can have.",
     source: "Yang, Dai, Salakhutdinov & Cohen 2018, section 2.3",
-    laws: [],
+    laws: [
+      "sumsToOne",
+      "nonNegative",
+      "shiftInvariant",
+      "permutationEquivariant",
+      "nanRow",
+      "masked",
+      "oneClassIsOne",
+    ],
     examples: [
       {
         args: [
@@ -663,7 +740,7 @@ export const logMixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
     kind: "structure",
     doc: "The logarithms of the probabilities of a mixture of softmaxes.",
     source: "Yang, Dai, Salakhutdinov & Cohen 2018, section 2.3",
-    laws: [],
+    laws: ["expSumsToOne", "shiftInvariant", "permutationEquivariant", "nanRow"],
     examples: [
       {
         args: [
@@ -692,6 +769,15 @@ const shares = /* @__PURE__ */ rowMap("stickBreaking", {
     return add(mul(sigmoid(x), left), undefinedRow(before)) as Row;
   },
   laws: ["sumsToOne", "nonNegative", "nanRow"],
+  breaks: {
+    shiftInvariant: [[0]],
+    monotone: [[0, 0.5]],
+    strictlyMonotone: [[0, 0.5]],
+    permutationEquivariant: [[0, 1]],
+    scaleInvariant: [[1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    exactZeros: [[0, -30]],
+  },
   examples: [],
 });
 
