@@ -41,7 +41,7 @@ export const taylorCe: Loss<Taylor> = /* @__PURE__ */ rowLoss("taylorCe", {
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["nonNegative", "nanRow"],
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[-1, -3]], [1]], gives: 0.1823215567939546 }],
 });
 
@@ -67,11 +67,11 @@ export const logSphericalCe: Loss<Spherical> = /* @__PURE__ */ rowLoss("logSpher
   params: { eps: { is: "scalar", default: 0, min: 0 } },
   program: ({ x, target, eps }) => {
     const { t, r } = scaled(x, sqrt(eps));
-    const w = add(mul(t, t), mul(eps, mul(r, r)));
+    const w = add(mul(t, t), mul(mul(eps, r), r));
     const own = pick(w, target);
     return select(equal(own, 0), Number.POSITIVE_INFINITY, sub(log(sum(w)), log(own))) as Scalar;
   },
   domain: { x: { min: 0.3, max: 3 }, eps: { min: 0.1, max: 1 } },
-  laws: ["nonNegative", "nanRow"],
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[1, -2]], [1]], gives: 0.22314355131420976 }],
 });

@@ -26,9 +26,10 @@ import { exp, log, pow } from "../../core/words.ts";
  * x divided by the largest |x| of its row (at least `floor`), and one over that size: homogeneous formulas cannot overflow then.
  */
 export function scaled(x: Row, floor: Scalar | number): { readonly t: Row; readonly r: Scalar } {
-  const r = div(1, stop(maximum(max(abs(x)), floor)));
-  // A row of zeros has no size. NaN goes on.
-  const finite = select(equal(r, Number.POSITIVE_INFINITY), 1, r) as Scalar;
+  const size = stop(maximum(max(abs(x)), floor)) as Scalar;
+  const r = div(1, size);
+  // A row of zeros has no size, and the size of a subnormal one no reciprocal. NaN goes on.
+  const finite = select(equal(r, Number.POSITIVE_INFINITY), select(equal(size, 0), 1, 2 ** 127), r) as Scalar;
   return { t: mul(x, finite), r: finite };
 }
 
@@ -93,7 +94,15 @@ export const taylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("taylorSoftma
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
+  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne", "finiteScoresOnly"],
+  breaks: {
+    shiftInvariant: [[0, 1]],
+    monotone: [[-1, -3]],
+    strictlyMonotone: [[-1, -3]],
+    scaleInvariant: [[0, 1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    exactZeros: [[0, -30]],
+  },
   examples: [
     { args: [[-1, -3]], gives: [0.16666666666666666, 0.8333333333333334] },
     { args: [[-1, -3, 0], { order: 2 }], gives: [0.125, 0.625, 0.25] },
@@ -128,7 +137,7 @@ export const logTaylorSoftmax: RowMap<Order> = /* @__PURE__ */ rowMap("logTaylor
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["permutationEquivariant", "nanRow"],
+  laws: ["expSumsToOne", "permutationEquivariant", "nanRow", "finiteScoresOnly"],
   examples: [
     { args: [[-1, -3]], gives: [-1.791759469228055, -0.1823215567939546] },
     {
@@ -162,7 +171,7 @@ export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("sphericalSo
   params: { eps: { is: "scalar", default: 0, min: 0 } },
   program: ({ x, eps }) => {
     const { t, r } = scaled(x, sqrt(eps));
-    const w = add(mul(t, t), mul(eps, mul(r, r)));
+    const w = add(mul(t, t), mul(mul(eps, r), r));
     const total = sum(w);
     const zeros = equal(total, 0);
     const p = select(zeros, div(1, n), div(w, total)) as Row;
@@ -178,7 +187,22 @@ export const sphericalSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("sphericalSo
     };
   },
   domain: { x: { min: 0.3, max: 3 }, eps: { min: 0.1, max: 1 } },
-  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "permutationEquivariant",
+    "scaleInvariant",
+    "nanRow",
+    "oneClassIsOne",
+    "finiteScoresOnly",
+  ],
+  breaks: {
+    shiftInvariant: [[1, 2]],
+    monotone: [[1, -2]],
+    strictlyMonotone: [[1, -2]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    exactZeros: [[1, -30]],
+  },
   examples: [
     { args: [[1, -2]], gives: [0.2, 0.8] },
     { args: [[0, 0]], gives: [0.5, 0.5] },
