@@ -28,6 +28,11 @@ export interface Domain {
   readonly avoid?: readonly number[];
 }
 
+/** Laws by name, each with rows of scores that break it. */
+export interface Breaks {
+  readonly [law: string]: readonly (readonly number[])[];
+}
+
 /** The card of an op: what the docs, the laws and the derived tests read. */
 export interface OpInfo {
   readonly name: string;
@@ -35,8 +40,10 @@ export interface OpInfo {
   readonly doc: string;
   readonly source?: string;
   readonly kind: "map" | "rowMap" | "loss" | "reduction" | "structure";
-  /** Names of laws of `simplexgrad/check`. */
+  /** Names of laws of `simplexgrad/check` that it keeps, with the options of its first example at least. */
   readonly laws: readonly string[];
+  /** Laws that it breaks, each with rows of scores that show it, in the place of those of its first example. */
+  readonly breaks?: Breaks;
   readonly examples: readonly Example[];
   readonly domain?: { readonly [argument: string]: Domain };
   /** The arguments of a row op besides its scores: defaults, bounds, and what may be left out. */

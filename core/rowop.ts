@@ -6,6 +6,7 @@ import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { Formula, type HandWrittenGradient } from "./formula.ts";
 import {
+  type Breaks,
   checkExpression,
   checkFloat,
   checkOptions,
@@ -407,6 +408,7 @@ export interface Card {
   readonly doc: string;
   readonly source?: string;
   readonly laws?: readonly string[];
+  readonly breaks?: Breaks;
   readonly examples: readonly Example[];
   readonly domain?: { readonly [argument: string]: Domain };
   readonly constants?: readonly string[];
@@ -426,6 +428,7 @@ export const cardOf = (
   doc: o.doc,
   ...(o.source === undefined ? {} : { source: o.source }),
   laws: o.laws ?? [],
+  ...(o.breaks ? { breaks: o.breaks } : {}),
   examples: o.examples,
   ...(o.domain ? { domain: o.domain } : {}),
   ...(o.constants ? { constants: o.constants } : {}),

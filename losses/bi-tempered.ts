@@ -109,7 +109,7 @@ export const biTemperedLogistic: Loss<Temperatures> = /* @__PURE__ */ rowLoss("b
     t2: { min: 1.1, max: 1.9 },
     labelSmoothing: { min: 0.05, max: 0.3 },
   },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2]], [1], { t1: 1, t2: 1 }], gives: 0.4054651081081644 },
     { args: [[[1, 1]], [1], { t1: 0.5, t2: 1.5 }], gives: 0.3905242917512699 },

@@ -45,7 +45,7 @@ export const bceWithLogits: Loss<Positive, "distribution"> = /* @__PURE__ */ per
         return select(and(greaterEqual(y, 0), lessEqual(y, 1)), loss, Number.NaN) as Row;
       },
       domain: { x: { min: -3, max: 3 }, target: { min: 0.05, max: 0.95 }, posWeight: { min: 0.5, max: 2 } },
-      laws: [],
+      laws: ["nonNegative", "permutationEquivariant"],
       examples: [
         { args: [[[0, 0]], [[1, 0.5]]], gives: Math.LN2 },
         { args: [[[0, 0]], [[1, 0.5]], { posWeight: 3, reduction: "sum" }], gives: 3.4657359027997265 },
@@ -118,7 +118,7 @@ export const binaryFocal: Loss<Focal, "distribution"> = /* @__PURE__ */ elementL
     alpha: { min: 0.1, max: 0.9 },
     gamma: { min: 0.5, max: 4 },
   },
-  laws: [],
+  laws: ["nonNegative", "permutationEquivariant"],
   examples: [
     { args: [[[0, 0]], [[1, 0]], { reduction: "sum" }], gives: 0.17328679513998632 },
     { args: [[[0, 0]], [[1, 1]], { gamma: 0, alpha: 1 }], gives: Math.LN2 },

@@ -74,7 +74,7 @@ const ofLabels: Loss<CrossEntropyOptions> = /* @__PURE__ */ rowLoss("crossEntrop
     return { loss: add(mul(sub(1, labelSmoothing), own), uniform) as Scalar, weight: w };
   },
   domain,
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2]], [1]], gives: 0.4054651081081644 },
     {
@@ -122,7 +122,7 @@ export const softCrossEntropy: Loss<Common, "distribution"> = /* @__PURE__ */ ro
     weight: { min: 0.5, max: 2 },
     labelSmoothing: { min: 0.05, max: 0.5 },
   },
-  laws: ["nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0, Math.LN2]], [[0.5, 0.5]]], gives: 0.7520386983881371 }],
 });
 

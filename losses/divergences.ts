@@ -57,7 +57,7 @@ export const entropy: Penalty = /* @__PURE__ */ rowLoss("entropy", {
     return { loss: h, vjp: ([g]) => ({ x: mul(g!, slope) }) };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]]], gives: Math.LN2 },
     { args: [[[7]]], gives: 0 },
@@ -91,7 +91,7 @@ export const giniImpurity: Penalty = /* @__PURE__ */ rowLoss("giniImpurity", {
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2]]], gives: 0.4444444444444444 },
     { args: [[[7]]], gives: 0 },
@@ -127,7 +127,7 @@ export const confidencePenalty: Loss<Confidence> = /* @__PURE__ */ rowLoss("conf
     };
   },
   domain: { x: { min: -3, max: 3 }, beta: { min: -0.5, max: 0.5 } },
-  laws: ["shiftInvariant", "nanRow"],
+  laws: ["shiftInvariant", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0, 0]], [1], { beta: 0.5 }], gives: 0.34657359027997264 }],
 });
 
@@ -164,7 +164,7 @@ export const policyGradientEntropy: Loss<PolicyGradient> = /* @__PURE__ */ rowLo
     };
   },
   domain: { x: { min: -3, max: 3 }, beta: { min: 0.01, max: 0.5 } },
-  laws: ["shiftInvariant", "nanRow"],
+  laws: ["shiftInvariant", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]], [1], { advantage: 2 }], gives: 1.3862943611198906 },
     { args: [[[0, 0]], [1], { advantage: -1, beta: 0.5 }], gives: -1.0397207708399179 },
@@ -206,7 +206,7 @@ export const klDivergenceLogits: Loss<object, "distribution"> = /* @__PURE__ */ 
       };
     },
     domain: { x: { min: -3, max: 3 }, target: { min: -3, max: 3 } },
-    laws: ["shiftInvariant", "nonNegative", "nanRow"],
+    laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
     examples: [{ args: [[[0, 0]], [[0, Math.LN2]]], gives: 0.05889151782819174 }],
   },
 );
@@ -258,7 +258,7 @@ export const kdKl: Loss<Distillation, "distribution"> = /* @__PURE__ */ rowLoss(
     return { loss, vjp: ([g]) => ({ x: mul(g!, slope), temperature: mul(g!, slopeT) }) };
   },
   domain: { x: { min: -3, max: 3 }, target: { min: -3, max: 3 }, temperature: { min: 0.5, max: 3 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]], [[0, Math.LN2]]], gives: 0.05663301226513243 },
     { args: [[[0, 0]], [[0, 1.3862943611198906]], { temperature: 2 }], gives: 0.22653204906052973 },
@@ -311,7 +311,7 @@ export const kdComposite: Loss<Composite> = /* @__PURE__ */ rowLoss("kdComposite
     alpha: { min: 0.1, max: 0.9 },
     temperature: { min: 0.5, max: 3 },
   },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]], [1], { teacher: [[0, Math.LN2]] }], gives: 0.37489009641253884 },
     {

@@ -62,7 +62,7 @@ function lossOf<O extends object>(name: string, build: Build, options: LossCard)
     );
   };
   const domain = { x: { min: -1, max: 1 }, ...given.domain };
-  const card = { ...given, laws: ["shiftInvariant", "nonNegative", "nanRow"] };
+  const card = { ...given, laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"] };
   const labels: Loss<O> = rowLoss(name, {
     ...card,
     domain,

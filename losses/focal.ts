@@ -76,7 +76,7 @@ export const focal: Loss<Focal> = /* @__PURE__ */ perClass(
         return { loss, vjp: ([g]) => ({ x: mul(g!, slope) }) };
       },
       domain: { x: { min: -3, max: 3 }, alpha: { min: 0.1, max: 1 }, gamma: { min: 0.5, max: 4 } },
-      laws: ["shiftInvariant", "nonNegative", "nanRow"],
+      laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
       examples: [
         { args: [[[0, 0]], [1]], gives: 0.17328679513998632 },
         { args: [[[0, Math.LN2]], [1], { gamma: 0 }], gives: 0.4054651081081644 },
@@ -134,7 +134,7 @@ export const adaptiveFocal: Loss<Adaptive> = /* @__PURE__ */ perClass(
         gammaMin: { min: 0.1, max: 0.4 },
         gammaMax: { min: 4.1, max: 6 },
       },
-      laws: ["shiftInvariant", "nonNegative", "nanRow"],
+      laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
       examples: [
         { args: [[[0, 0]], [1], { gamma: 9, gammaMax: 2 }], gives: 0.17328679513998632 },
         { args: [[[0, Math.LN2]], [1], { gamma: -1 }], gives: 0.4054651081081644 },

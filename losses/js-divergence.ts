@@ -94,7 +94,7 @@ export const jsDivergence: JsDivergence = /* @__PURE__ */ describe(
     source: "Lin 1991, eq. 5.1",
     domain: { weights: { min: 0.2, max: 0.8 } },
     options: known,
-    laws: [],
+    laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
     examples: [
       {
         args: [

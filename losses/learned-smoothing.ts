@@ -119,7 +119,7 @@ export const learnableLabelSmoothing: Loss<Smoothing> = /* @__PURE__ */ describe
     source: "Szegedy et al. 2016, eq. 7, with a learned distribution in place of the uniform one",
     params: { target: { is: "label" }, confusion: { is: "row" }, smoothing: { is: "scalar", default: 0.1 } },
     options: known,
-    laws: [],
+    laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
     examples: [
       {
         args: [

@@ -34,7 +34,7 @@ export const smSoftmaxLoss: Loss<Margin> = /* @__PURE__ */ rowLoss("smSoftmaxLos
     return add(lse, sub(stop(max(y)), pick(y, target))) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, m: { min: 0.1, max: 1 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2]], [1], { m: Math.LN2 }], gives: Math.LN2 },
     { args: [[[0, Math.LN2]], [1], { m: 0 }], gives: 0.4054651081081644 },
@@ -80,6 +80,6 @@ export const smTaylorLoss: Loss<TaylorMargin> = /* @__PURE__ */ rowLoss("smTaylo
     };
   },
   domain: { x: { min: -3, max: 3 }, m: { min: 0.1, max: 1 } },
-  laws: ["nonNegative", "nanRow"],
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[-1, -2]], [1], { m: 1 }], gives: 0.1823215567939546 }],
 });

@@ -53,6 +53,7 @@ export const accuracy: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("accuracy", 
   program: ({ x, target }) => select(equal(argmax(x), target), 1, 0) as Scalar,
   domain: { x: { min: -3, max: 3 } },
   smooth: false,
+  laws: ["nonNegative", "atMostOne", "shiftInvariant", "scaleInvariant"],
   examples: [
     {
       args: [
@@ -89,6 +90,7 @@ export const topKAccuracy: Loss<K> = /* @__PURE__ */ rowLoss("topKAccuracy", {
     sumOfRow(select(equal(oneHot(target, 1), 1), select(topK(x, stop(k)), 1, 0), 0)) as Scalar,
   domain: { x: { min: -3, max: 3 } },
   smooth: false,
+  laws: ["nonNegative", "atMostOne", "shiftInvariant", "scaleInvariant"],
   examples: [
     { args: [[[3, 2, 1]], [1], { k: 2 }], gives: 1 },
     { args: [[[3, 2, 1]], [2], { k: 2 }], gives: 0 },
@@ -114,7 +116,7 @@ export const nll: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("nll", {
   against: "labels",
   program: ({ x, target }) => neg(log(maximum(pick(x, target), tiny))) as Scalar,
   domain: { x: { min: 0.1, max: 1 } },
-  laws: [],
+  laws: ["nonNegative", "permutationInvariant"],
   examples: [{ args: [[[0.25, 0.75]], [1]], gives: 0.2876820724517809 }],
 });
 
@@ -144,7 +146,7 @@ export const brier: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("brier", {
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0, 0]], [1]], gives: 0.5 }],
 });
 
@@ -166,7 +168,7 @@ export const brierScoreMean: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("brier
     return sumOfRow(mul(d, d));
   },
   domain: { x: { min: 0.1, max: 1 } },
-  laws: ["nonNegative"],
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0.25, 0.75]], [1]], gives: 0.125 }],
 });
 
@@ -185,6 +187,7 @@ export const shannonEntropy: typeof max = /* @__PURE__ */ rowReduction("shannonE
   over: "last",
   program: ({ x }) => neg(sumOfRow(xlogx(x))) as Scalar,
   domain: { x: { min: 0.1, max: 1 } },
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[0.5, 0.5]], gives: Math.LN2 },
     { args: [[0, 1]], gives: 0 },
@@ -205,6 +208,7 @@ export const supportSize: typeof max = /* @__PURE__ */ rowReduction("supportSize
   program: ({ x }) => count(greater(x, 0) as RowMask),
   domain: { x: { min: -1, max: 1, avoid: [0] } },
   smooth: false,
+  laws: ["nonNegative", "scaleInvariant", "permutationInvariant"],
   examples: [{ args: [[0, 0.25, 0.75]], gives: 2 }],
 });
 

@@ -80,7 +80,7 @@ export const multilabelCe: Loss<object, "sets"> = /* @__PURE__ */ rowLoss("multi
   against: "sets",
   program: ({ x, target }) => pairs(x, not(target), target),
   domain: { x: { min: -3, max: 3 } },
-  laws: ["nonNegative", "nanRow"],
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]], { bool: [[true, false]] }], gives: 1.3862943611198906 },
     { args: [[[Math.LN2, 0]], { bool: [[false, false]] }], gives: 1.3862943611198906 },
@@ -124,7 +124,7 @@ export const asSoftmaxMultilabelLoss: Loss<Delta, "sets"> = /* @__PURE__ */ rowL
       return pairs(x, wrong, right);
     },
     domain: { x: { min: -3, max: 3 } },
-    laws: ["nonNegative", "nanRow"],
+    laws: ["nonNegative", "permutationInvariant", "nanRow"],
     examples: [
       { args: [[[5, 0]], { bool: [[true, false]] }], gives: 0 },
       { args: [[[0, 0]], { bool: [[true, false]] }], gives: 1.3862943611198906 },

@@ -52,7 +52,7 @@ export const softAccuracy: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("softAcc
   against: "labels",
   program: ({ x, target }) => neg(exp(neg(rightClass(x, target).nll))) as Scalar,
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant", "nanRow"],
+  laws: ["shiftInvariant", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0, Math.LN2]], [1]], gives: -0.6666666666666666 }],
 });
 
@@ -83,7 +83,7 @@ export const temperatureScaledNll: Loss<Temperature> = /* @__PURE__ */ rowLoss("
     return add(lse, div(sub(stop(max(x)), pick(x, target)), temperature)) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2]], [1]], gives: 0.4054651081081644 },
     { args: [[[0, Math.LN2]], [1], { temperature: 0.5 }], gives: 0.22314355131420976 },
@@ -143,7 +143,7 @@ export const logitAdjustedCe: Loss<Priors> = /* @__PURE__ */ rowLoss("logitAdjus
     };
   },
   domain: { x: { min: -3, max: 3 }, priors: { min: 0.1, max: 1 }, tau: { min: 0.5, max: 2 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]], [1], { priors: [0.75, 0.25] }], gives: 1.3862943611198906 },
     { args: [[[0, Math.LN2]], [1], { priors: [0.75, 0.25], tau: 0 }], gives: 0.4054651081081644 },
@@ -175,7 +175,7 @@ export const balancedSoftmaxCe: Loss<Counts> = /* @__PURE__ */ rowLoss("balanced
     return { loss, vjp: ([g]) => ({ x: mul(g!, d), counts: mul(g!, div(d, counts)) }) };
   },
   domain: { x: { min: -3, max: 3 }, counts: { min: 1, max: 9 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0, 0]], [1], { counts: [300, 100] }], gives: 1.3862943611198906 }],
 });
 
@@ -207,7 +207,7 @@ export const generalizedCe: Loss<Order> = /* @__PURE__ */ rowLoss("generalizedCe
     return { loss, vjp: ([g]) => ({ x: mul(mul(g!, exp(exponent)), sub(p, oneHot(target, 1))) }) };
   },
   domain: { x: { min: -3, max: 3 }, q: { min: 0.2, max: 0.9 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2]], [1], { q: 1 }], gives: 0.3333333333333333 },
     { args: [[[0, 1.0986122886681098]], [0], { q: 0.5 }], gives: 1 },
@@ -254,7 +254,7 @@ export const symmetricCe: Loss<Symmetric> = /* @__PURE__ */ rowLoss("symmetricCe
     beta: { min: 0.1, max: 2 },
     logZero: { min: -6, max: -1 },
   },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]], [1], { alpha: 0 }], gives: 2 },
     { args: [[[0, Math.LN2]], [1], { alpha: 1, beta: 0.5, logZero: -3 }], gives: 0.9054651081081644 },
@@ -280,7 +280,7 @@ export const mseOnehot: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("mseOnehot"
     return sum(mul(d, d));
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["nonNegative", "nanRow"],
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0.5, 1]], [1]], gives: 0.25 }],
 });
 
@@ -310,7 +310,7 @@ export const logitZPenalty: Penalty<Squared> = /* @__PURE__ */ rowLoss("logitZPe
     return mul(coef, mul(normaliser, normaliser)) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, coef: { min: 0.1, max: 2 } },
-  laws: ["nonNegative", "nanRow"],
+  laws: ["nonNegative", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[0, 0]], { coef: 1 }], gives: 0.4804530139182014 }],
 });
 
@@ -353,7 +353,7 @@ const polyCard: Op["info"] = {
   params: { target: { is: "label" } },
   options: ["epsilons", "axis", "reduction", "ignoreIndex"],
   domain: { x: { min: -3, max: 3 } },
-  laws: [],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, 0]], [1], { epsilons: [1] }], gives: 1.1931471805599454 },
     { args: [[[0, 0]], [1], { epsilons: [2, 0.5, -0.1] }], gives: 1.8056471805599452 },

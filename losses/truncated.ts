@@ -52,7 +52,7 @@ export const sparseSoftmaxLoss: Loss<K> = /* @__PURE__ */ rowLoss("sparseSoftmax
     return add(lse, sub(stop(max(x)), pick(x, target))) as Scalar;
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant", "nanRow"],
+  laws: ["shiftInvariant", "permutationInvariant", "nanRow"],
   examples: [{ args: [[[3, 2, 1, 0]], [3], { k: 2 }], gives: 3.313261687518223 }],
 });
 
@@ -83,7 +83,7 @@ export const asSoftmaxLoss: Loss<Delta> = /* @__PURE__ */ rowLoss("asSoftmaxLoss
     return add(lse, sub(stop(max(x)), pick(x, target))) as Scalar;
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[9, 0, 1]], [0]], gives: 0 },
     { args: [[[0, Math.LN2, -5]], [1], { delta: 0.4 }], gives: 0.4054651081081644 },
@@ -110,7 +110,7 @@ export const rankmaxLoss: Loss<IgnoreOption> = /* @__PURE__ */ rowLoss("rankmaxL
     return log1p(sum(select(equal(index, target), sub(w, 1), w))) as Scalar;
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[2, 0, 1.5]], [0]], gives: 0.4054651081081644 },
     { args: [[[2, 0, 1]], [0]], gives: 0 },
@@ -147,7 +147,7 @@ export const evSoftmaxNll: Loss<Eps> = /* @__PURE__ */ rowLoss("evSoftmaxNll", {
     return add(sub(lse, pick(c, target)), sub(stop(max(x)), pick(x, target))) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, eps: { min: 0.05, max: 0.5 } },
-  laws: ["shiftInvariant", "nonNegative", "nanRow"],
+  laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[[0, Math.LN2, -5]], [1], { eps: 1 }], gives: 0.4077085719930945 },
     { args: [[[0, 0]], [1]], gives: Math.LN2 },

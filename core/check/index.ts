@@ -30,5 +30,6 @@ export {
   type LawName,
   type LawOptions,
   laws,
+  objectionTo,
   simplexLaws,
 } from "./laws.ts";

@@ -26,22 +26,32 @@ export type LawFunction = ((x: Scores) => Tensor) | ((x: Scores, y: Scores) => T
 /** The names of the laws. */
 export type LawName =
   | "sumsToOne"
+  | "sumsToOneOrZero"
+  | "sumsToAtMostOne"
+  | "sumsAlike"
   | "nonNegative"
+  | "atMostOne"
+  | "expSumsToOne"
   | "exactZeros"
   | "oneClassIsOne"
   | "monotone"
   | "strictlyMonotone"
+  | "monotoneUnderEqualBounds"
   | "shiftInvariant"
+  | "shiftEquivariant"
   | "gradientSumsToZero"
   | "scaleInvariant"
   | "gradientOrthogonalToScores"
   | "permutationEquivariant"
+  | "permutationEquivariantWithoutTies"
+  | "permutationInvariant"
   | "idempotentOnSimplex"
   | "jacobianSymmetric"
   | "positiveSemidefinite"
   | "nanRow"
   | "infiniteRow"
   | "emptyRow"
+  | "finiteScoresOnly"
   | "masked"
   | "commutative";
 
@@ -62,11 +72,31 @@ export interface Law {
 export const laws: { readonly [Name in LawName]: Law } = {
   sumsToOne: {
     sentence: "Every row sums to one.",
+    objection: (f, x) => eachSum(f, x, (total, tolerance) => Math.abs(total - 1) <= tolerance),
+  },
+  sumsToOneOrZero: {
+    sentence: "Every row sums to one, or is 0 throughout.",
     objection: (f, x) =>
-      eachRow(f, x, (p, _, [tolerance]) => {
-        const total = p.reduce((sum, v) => sum + v, 0);
-        return Math.abs(total - 1) <= tolerance ? undefined : `the row sums to ${total}`;
-      }),
+      eachSum(f, x, (total, tolerance, p) => Math.abs(total - 1) <= tolerance || p.every((v) => v === 0)),
+  },
+  sumsToAtMostOne: {
+    sentence: "No row sums to more than one.",
+    objection: (f, x) => eachSum(f, x, (total, tolerance) => total <= 1 + tolerance),
+  },
+  sumsAlike: {
+    sentence: "What a row sums to does not depend on its scores.",
+    objection: async (f, x) => {
+      const zeros = like(
+        x,
+        (await rowsOf(x)).map((row) => row.map(() => 0)),
+      );
+      const totals = (await rowsOf(applied(f, zeros))).map(total);
+      return eachSum(
+        f,
+        x,
+        (sum, tolerance, _, r) => Math.abs(sum - totals[r]!) <= tolerance * Math.max(1, sum),
+      );
+    },
   },
   nonNegative: {
     sentence: "No probability and no loss is negative.",
@@ -78,12 +108,33 @@ export const laws: { readonly [Name in LawName]: Law } = {
         return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
       }),
   },
+  atMostOne: {
+    sentence: "No probability, and no share of hits, exceeds one.",
+    objection: (f, x) =>
+      eachRow(f, x, (p) => {
+        const at = p.findIndex((v) => !(v <= 1));
+        return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
+      }),
+  },
+  expSumsToOne: {
+    sentence: "The exponentials of every row sum to one, or are 0 throughout.",
+    objection: (f, x) =>
+      eachRow(f, x, (y, _, [tolerance]) => {
+        const sum = total(y.map(Math.exp));
+        return Math.abs(sum - 1) <= tolerance || y.every((v) => v === Number.NEGATIVE_INFINITY)
+          ? undefined
+          : `the exponentials sum to ${sum}`;
+      }),
+  },
   exactZeros: {
     sentence: "Scores far enough below the largest get probability 0 exactly.",
     always: () => [8, 9, 40].map((n) => [Array.from({ length: n }, (_, i) => -30 * i)]),
     kinds: [],
     objection: (f, x) =>
-      eachRow(f, x, (p) => (p.includes(0) ? undefined : `the smallest entry is ${Math.min(...p)}`)),
+      eachRow(f, x, (p, scores) => {
+        const at = scores.indexOf(Math.min(...scores));
+        return p[at] === 0 ? undefined : `entry ${at}, of the smallest score, is ${p[at]}`;
+      }),
   },
   oneClassIsOne: {
     sentence: "A single class has probability 1 exactly, and gradient 0.",
@@ -95,14 +146,7 @@ export const laws: { readonly [Name in LawName]: Law } = {
   },
   monotone: {
     sentence: "A larger score never has a smaller probability.",
-    objection: (f, x) =>
-      eachRow(f, x, (p, scores, [tolerance]) =>
-        pairwise(scores, (i, j) =>
-          p[i]! >= p[j]! - tolerance * largest(p)
-            ? undefined
-            : `entry ${i} is ${p[i]}, but entry ${j} is ${p[j]}`,
-        ),
-      ),
+    objection: monotonicity,
   },
   strictlyMonotone: {
     sentence: "A larger score has a larger probability.",
@@ -115,20 +159,37 @@ export const laws: { readonly [Name in LawName]: Law } = {
         ),
       ),
   },
+  monotoneUnderEqualBounds: {
+    sentence: "Where all upper bounds are equal, a larger score never has a smaller probability.",
+    // Few masked entries are left with less than 1 to their bounds.
+    kinds: ["plain", "ties", "offset", "spread", "edge"],
+    objection: monotonicity,
+  },
   shiftInvariant: {
     sentence: "Adding one number to all scores changes nothing.",
     implies: ["gradientSumsToZero"],
     objection: (f, x) =>
+      inTurn([1, -0.5, 1024], (shift) => changed(f, x, (v) => v + shift, `${shift} is added to the scores`)),
+  },
+  shiftEquivariant: {
+    sentence: "Adding one number to all scores adds it to the result.",
+    objection: (f, x) =>
       inTurn([1, -0.5, 1024], (shift) =>
-        unchanged(f, x, (v) => v + shift, `${shift} is added to the scores`),
+        changed(
+          f,
+          x,
+          (v) => v + shift,
+          `${shift} is added to the scores`,
+          (y) => y + shift,
+        ),
       ),
   },
   gradientSumsToZero: {
     sentence: "The gradient of a shift-invariant map sums to zero.",
     objection: (f, x) =>
       eachRow(gradientOf(f, 2), x, (dx, _, [, tolerance]) => {
-        const total = dx.reduce((sum, v) => sum + v, 0);
-        return Math.abs(total) <= tolerance * largest(dx) ? undefined : `the gradient sums to ${total}`;
+        const sum = total(dx);
+        return Math.abs(sum) <= tolerance * largest(dx) ? undefined : `the gradient sums to ${sum}`;
       }),
   },
   scaleInvariant: {
@@ -136,7 +197,7 @@ export const laws: { readonly [Name in LawName]: Law } = {
     implies: ["gradientOrthogonalToScores"],
     objection: (f, x) =>
       inTurn([2, 0.5], (factor) =>
-        unchanged(f, x, (v) => v * factor, `the scores are multiplied by ${factor}`),
+        changed(f, x, (v) => v * factor, `the scores are multiplied by ${factor}`),
       ),
   },
   gradientOrthogonalToScores: {
@@ -150,36 +211,35 @@ export const laws: { readonly [Name in LawName]: Law } = {
       }),
   },
   permutationEquivariant: {
-    sentence: "Scores in another order give the same probabilities in that order.",
+    sentence:
+      "Scores in another order, with what stands beside them, give the same probabilities in that order.",
+    objection: (f, x) => inOtherOrders(f, x, (before, order) => order.map((i) => before[i]!)),
+  },
+  permutationEquivariantWithoutTies: {
+    sentence: "Scores that all differ, in another order, give the same probabilities in that order.",
     objection: async (f, x) => {
-      const [rows, before] = await Promise.all([rowsOf(x), rowsOf(applied(f, x))]);
-      const orders = [rows[0]!.map((_, i) => i).reverse(), rows[0]!.map((_, i) => (i + 1) % rows[0]!.length)];
-      return inTurn(orders, (order) =>
-        eachRow(
-          f,
-          like(
-            x,
-            rows.map((row) => order.map((i) => row[i]!)),
-          ),
-          (p, _, [tolerance], r) =>
-            differs(
-              p,
-              order.map((i) => before[r]![i]!),
-              tolerance,
-              `in the order ${order.join(", ")}`,
-            ),
-        ),
-      );
+      const rows = (await rowsOf(x)).filter((row) => new Set(row).size === row.length);
+      if (rows.length === 0) return undefined;
+      return inOtherOrders(f, like(x, rows), (before, order) => order.map((i) => before[i]!));
     },
+  },
+  permutationInvariant: {
+    sentence: "Scores in another order, with what stands beside them, give the same result.",
+    objection: (f, x) => inOtherOrders(f, x, (before) => before),
   },
   idempotentOnSimplex: {
     sentence: "A row that is a distribution already stays as it is.",
     kinds: ["edge"],
     objection: async (f, x) => {
-      const p = applied(f, x) as Scores;
+      const points = (await rowsOf(x)).flatMap((row) => {
+        const kept = row.map((v) => Math.max(v, 0));
+        return total(kept) > 0 ? [kept.map((v) => v / total(kept))] : [];
+      });
+      if (points.length === 0) return undefined;
+      const p = like(x, points);
       const before = await rowsOf(p);
       return eachRow(f, p, (again, _, [tolerance], r) =>
-        differs(again, before[r]!, tolerance, "applied again"),
+        differs(again, before[r]!, tolerance, "for a distribution"),
       );
     },
   },
@@ -254,6 +314,15 @@ export const laws: { readonly [Name in LawName]: Law } = {
         return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
       }),
   },
+  finiteScoresOnly: {
+    sentence: "A row that holds an infinity is NaN.",
+    kinds: ["masked", "infinite"],
+    objection: (f, x) =>
+      eachRow(f, x, (p, scores) => {
+        const at = p.findIndex((v) => Number.isNaN(v) === scores.every(Number.isFinite));
+        return at < 0 ? undefined : `entry ${at} is ${p[at]}`;
+      }),
+  },
   masked: {
     sentence:
       "A score of −∞ is masked: its probability and gradient are 0, and the others are as if it were not there.",
@@ -315,6 +384,10 @@ export interface LawOptions {
   readonly seed?: number;
   /** Kinds of rows that the function has no value for, such as "masked". */
   readonly without?: readonly ScoreKind[];
+  /** What becomes of each random score first, for maps whose scores lie in a part of the numbers; `Math.abs`, for one. */
+  readonly score?: (v: number) => number;
+  /** Laws that follow from one of the names but do not hold: those of gradients, for one, where a straight-through estimator has another's. */
+  readonly except?: readonly string[];
 }
 
 /**
@@ -333,17 +406,15 @@ export async function checkLaws(
   names: readonly string[],
   options: LawOptions = {},
 ): Promise<void> {
-  const { dtype = "f64", device, runs = 50, seed = 0, without = [] } = options;
-  if (typeof f !== "function")
-    throw new ArgumentError("checkLaws", `${showValue(f)} is not a function`, "give a function of tensors");
-  const how = { dtype, ...(device ? { device } : {}) };
+  const { runs = 50, seed = 0, without = [], score = (v) => v, except = [] } = options;
+  const how = settingFor("checkLaws", f, options);
   const fail = (law: Law, objection: string | undefined): void => {
     if (objection !== undefined) throw new Error(`${law.sentence} But ${objection}.`);
   };
   const usual = (["plain", "ties", "offset", "spread", "edge", "masked"] as const).filter(
     (kind) => !without.includes(kind),
   );
-  for (const law of withConsequences(names)) {
+  for (const law of withConsequences(names, except)) {
     if (law === laws.commutative) {
       const pair = fc.array(fc.double({ noDefaultInfinity: true, noNaN: true, min: -1e3, max: 1e3 }), {
         minLength: 1,
@@ -360,7 +431,11 @@ export async function checkLaws(
     }
     const holds = async (rows: Rows): Promise<void> => {
       using _ = openScope();
-      fail(law, await law.objection(f, tensor(rows, how) as Scores));
+      const x = tensor(
+        rows.map((row) => row.map(score)),
+        how,
+      ) as Scores;
+      fail(law, await law.objection(f, x));
     };
     for (const rows of law.always?.() ?? []) await holds(rows);
     const kinds = (law.kinds ?? usual).filter((kind) => !without.includes(kind));
@@ -373,18 +448,50 @@ export async function checkLaws(
   }
 }
 
+/**
+ * What contradicts a law on given rows, as a sentence; undefined where nothing does. For counterexamples: `info.breaks` of an op
+ * holds rows for the laws that it breaks. Rejects with ArgumentError for a law that there is not.
+ *
+ * @example
+ * import { objectionTo } from "simplexgrad/check";
+ * import { softmax } from "simplexgrad/ops";
+ *
+ * await objectionTo(softmax, "scaleInvariant", [[0, 1]]); // "entry 0 is 0.1192… instead of 0.2689… when …"
+ */
+export async function objectionTo(
+  f: LawFunction,
+  name: string,
+  rows: Rows,
+  options: Pick<LawOptions, "dtype" | "device"> = {},
+): Promise<string | undefined> {
+  const how = settingFor("objectionTo", f, options);
+  using _ = openScope();
+  return await lawOf("objectionTo", name).objection(f, tensor(rows, how) as Scores);
+}
+
+/** Where rows are made, once it is sure that there is something to hold against laws. */
+function settingFor(
+  place: string,
+  f: unknown,
+  { dtype = "f64", device }: LawOptions,
+): { readonly dtype: FloatDType; readonly device?: DeviceName } {
+  if (typeof f !== "function")
+    throw new ArgumentError(place, `${showValue(f)} is not a function`, "give a function of tensors");
+  return { dtype, ...(device ? { device } : {}) };
+}
+
+function lawOf(place: string, name: string): Law {
+  if (Object.hasOwn(laws, name)) return laws[name as LawName];
+  const known = Object.keys(laws).join(", ");
+  throw new ArgumentError(place, `there is no law ${showValue(name)}`, `the laws are ${known}`);
+}
+
 /** The laws of these names and those that follow, each once. */
-function withConsequences(names: readonly string[]): Set<Law> {
+function withConsequences(names: readonly string[], except: readonly string[]): Set<Law> {
   const found = new Set<Law>();
   const visit = (name: string): void => {
-    const law = (laws as { readonly [name: string]: Law })[name];
-    if (!law || !Object.hasOwn(laws, name))
-      throw new ArgumentError(
-        "checkLaws",
-        `there is no law ${showValue(name)}`,
-        `the laws are ${Object.keys(laws).join(", ")}`,
-      );
-    if (found.has(law)) return;
+    const law = lawOf("checkLaws", name);
+    if (found.has(law) || except.includes(name)) return;
     found.add(law);
     law.implies?.forEach(visit);
   };
@@ -425,6 +532,47 @@ async function eachRow(
   return first(results, (row, r) => objection(row, scores[r]!, tolerance, r));
 }
 
+/** The first objection to what a row of f(x) sums to. */
+const eachSum = (
+  f: LawFunction,
+  x: Scores,
+  allowed: (sum: number, tolerance: number, p: Numbers, row: number) => boolean,
+): Promise<string | undefined> =>
+  eachRow(f, x, (p, _, [tolerance], r) => {
+    const sum = total(p);
+    return allowed(sum, tolerance, p, r) ? undefined : `the row sums to ${sum}`;
+  });
+
+/** An objection where a larger score has a smaller probability. */
+function monotonicity(f: LawFunction, x: Scores): Promise<string | undefined> {
+  return eachRow(f, x, (p, scores, [tolerance]) =>
+    pairwise(scores, (i, j) =>
+      p[i]! >= p[j]! - tolerance * largest(p)
+        ? undefined
+        : `entry ${i} is ${p[i]}, but entry ${j} is ${p[j]}`,
+    ),
+  );
+}
+
+/** An objection where scores in another order give something else than what is wanted then. */
+async function inOtherOrders(
+  f: LawFunction,
+  x: Scores,
+  wanted: (before: Numbers, order: Numbers) => Numbers,
+): Promise<string | undefined> {
+  const [rows, before] = await Promise.all([rowsOf(x), rowsOf(applied(f, x))]);
+  const places = rows[0]!.map((_, i) => i);
+  return inTurn([places.toReversed(), places.map((i) => (i + 1) % places.length)], (order) => {
+    const reordered = like(
+      x,
+      rows.map((row) => order.map((i) => row[i]!)),
+    );
+    return eachRow(f, reordered, (p, _, [tolerance], r) =>
+      differs(p, wanted(before[r]!, order), tolerance, `in the order ${order.join(", ")}`),
+    );
+  });
+}
+
 function first<T>(
   items: readonly T[],
   objection: (item: T, i: number) => string | undefined,
@@ -460,20 +608,21 @@ const gradientOf =
     return pullback(cotangentLike(value, seed))[0];
   };
 
-/** An objection where f gives something else after the scores have changed. */
-async function unchanged(
+/** An objection where f does not do as expected after the scores have changed: by default it gives the same. */
+async function changed(
   f: LawFunction,
   x: Scores,
   change: (v: number) => number,
   how: string,
+  expected: (y: number) => number = (y) => y,
 ): Promise<string | undefined> {
   const [rows, before] = await Promise.all([rowsOf(x), rowsOf(applied(f, x))]);
-  const changed = like(
+  const moved = like(
     x,
     rows.map((row) => row.map(change)),
   );
-  return eachRow(f, changed, (after, _, [tolerance], r) =>
-    differs(after, before[r]!, tolerance, `when ${how}`),
+  return eachRow(f, moved, (after, _, [tolerance], r) =>
+    differs(after, before[r]!.map(expected), tolerance, `when ${how}`),
   );
 }
 
@@ -495,6 +644,8 @@ function pairwise(
 /** The size of the largest finite entry, at least 1. */
 const largest = (row: Numbers): number =>
   row.reduce((m, v) => (Number.isFinite(v) ? Math.max(m, Math.abs(v)) : m), 1);
+
+const total = (row: Numbers): number => row.reduce((sum, v) => sum + v, 0);
 
 /** Entries that are 0 or infinite add nothing. */
 const dot = (a: Numbers, b: Numbers): number =>

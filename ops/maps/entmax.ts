@@ -9,6 +9,7 @@ import {
   equal,
   greater,
   lessEqual,
+  maximum,
   minimum,
   mul,
   mulZero,
@@ -28,7 +29,7 @@ import {
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
 import { exp, expm1Ratio, log, log1p, log1pRatio, posPow, root } from "../../core/words.ts";
-import { centred } from "./softmax.ts";
+import { centred, sparseBreaks } from "./softmax.ts";
 
 export const entmaxLaws: readonly string[] = [
   "sumsToOne",
@@ -84,6 +85,7 @@ export const sparsemax: RowMap = /* @__PURE__ */ rowMap("sparsemax", {
   entropy: (p) => mul(0.5, sub(1, sum(mul(p, p)))),
   domain: { x: { min: -1, max: 1 } },
   laws: sparsemaxLaws,
+  breaks: { strictlyMonotone: [[0, 1, 9]], scaleInvariant: [[0, 0.5]] },
   examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.25, 0.75] }],
 });
 
@@ -129,8 +131,12 @@ export const entmax15: RowMap = /* @__PURE__ */ rowMap("entmax15", {
   entropy: (p) => div(sub(1, sum(posPow(p, 1.5))), 0.75),
   domain: { x: { min: -1, max: 1 } },
   laws: entmaxLaws,
+  breaks: sparseBreaks,
   examples: [{ args: [[-2, 0, 0.5]], gives: [0, 0.3260073636615619, 0.6739926363384381] }],
 });
+
+/** p^(2−α) = p/(1 + v), and 0 outside, where 1 + v ≤ 0. */
+const tilted = (p: Row, v: Row): Row => div(p, maximum(add(1, v), 1e-30)) as Row;
 
 /**
  * α-entmax as a q-exponential, which holds at and near α = 1: p = (1 + εu)₊^(1/ε) with ε = α − 1, u = z − λ, and λ such that
@@ -152,16 +158,19 @@ export function entmaxOf(
 } {
   const z = centred(x);
   const eps = sub(alpha, 1) as Scalar;
+  const inverse = div(1, eps);
+  const flat = equal(eps, 0);
   const parts = (l: Scalar) => {
     const u = sub(z, l);
     const v = mulZero(eps, u) as Row; // at ε = 0 a masked score has u = −∞
     // Put so that NaN counts as inside, and comes out.
     const above = not(lessEqual(v, -1)) as RowMask;
     const inside = heavy ? (and(above, not(equal(u, Number.NEGATIVE_INFINITY))) as RowMask) : above;
-    // log p = log1p(εu)/ε, and its limit u at ε = 0, without dividing by ε.
-    const logP = mul(u, log1pRatio(v)) as Row;
-    // log p ≤ 0, which exp is told: it needs no guard against overflow then.
-    const q = differentiateAs(exp(minimum(logP, 0)), exp(logP)) as Row;
+    // log p = log1p(εu)/ε, and its limit u at ε = 0: without dividing by ε where it is differentiated. εu ≤ 0 for ε ≥ 0, and
+    // log p ≤ 0, which logarithm and exponential are told: they have fewer cases to look for then.
+    const short = select(flat, u, mul(log1p(heavy ? v : minimum(v, 0)), inverse)) as Row;
+    const logP = differentiateAs(short, mul(u, log1pRatio(v))) as Row;
+    const q = differentiateAs(exp(minimum(short, 0)), exp(logP)) as Row;
     return { u, v, inside, logP, p: select(inside, q, 0) as Row };
   };
   const logN = log(n);
@@ -176,8 +185,8 @@ export function entmaxOf(
       support: (l) => parts(l).inside,
       // dp/dλ = −p/(1 + v): one division where the derived slope has a second ratio.
       slope: (l) => {
-        const { inside, p, v } = parts(l);
-        return neg(sum(select(inside, div(p, add(1, v)), 0)));
+        const { p, v } = parts(l);
+        return neg(sum(tilted(p, v)));
       },
     },
   );
@@ -192,7 +201,7 @@ export function entmaxWithGradient(
   heavy = false,
 ): { readonly p: Row; readonly vjp: (g: Value) => { readonly x: Value; readonly alpha: Scalar } } {
   const { u, v, inside, p } = entmaxOf(x, alpha, heavy);
-  const s = select(inside, div(p, add(1, v)), 0) as Row; // p^(2−α)
+  const s = tilted(p, v);
   // u² alone would overflow in the tail.
   const a = select(inside, mulZero(p, mul(u, mul(u, log1pRatio(v, 1)))), 0) as Row;
   return {
@@ -251,6 +260,7 @@ export const entmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("entmax", {
   },
   domain: { x: { min: -1, max: 1 }, alpha: { min: 1.1, max: 1.9 } },
   laws: entmaxLaws,
+  breaks: sparseBreaks,
   examples: [
     {
       args: [[-2, 0, 0.5], { alpha: 1.25 }],

@@ -84,7 +84,15 @@ export const fusedmax: RowMap<Fused> = /* @__PURE__ */ rowMap("fusedmax", {
     "positiveSemidefinite",
     "nanRow",
     "oneClassIsOne",
+    "finiteScoresOnly",
   ],
+  breaks: {
+    monotone: [[0.5, 0, 0.49, 0.49]],
+    strictlyMonotone: [[0, 1, 9, 9]],
+    permutationEquivariant: [[0, 0.5, 1]],
+    scaleInvariant: [[0, 0.5]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+  },
   examples: [
     {
       args: [[1.6374, 1.6829, 1.1386, -0.1138, 0.28], { lambda: 0.1 }],

@@ -2,12 +2,14 @@
 // None is shift-invariant. Polynomials of the scores stand in `polynomial.ts`.
 
 import type { HandWrittenGradient } from "../../core/formula.ts";
+import type { Breaks } from "../../core/op.ts";
 import {
+  abs,
   add,
+  differentiateAs,
   div,
   equal,
   greater,
-  greaterEqual,
   less,
   max,
   maximum,
@@ -17,7 +19,6 @@ import {
   n,
   neg,
   type Row,
-  type RowMask,
   relu,
   type Scalar,
   select,
@@ -26,7 +27,7 @@ import {
   sum,
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
-import { cos, exp, log, log1p, log1pRatio, posPow, sin } from "../../core/words.ts";
+import { cos, exp, log, log1pRatio, posPow, sin } from "../../core/words.ts";
 import { scaled } from "./polynomial.ts";
 
 /** 0, or NaN for the rows that have no distribution: those that hold NaN or +∞, or are −∞ throughout. */
@@ -67,7 +68,19 @@ export const sumNormalization: RowMap<Unchecked> = /* @__PURE__ */ rowMap("sumNo
     return { result: p, vjp: ([g]) => ({ x: mul(div(r, total), sub(g!, sum(mul(g!, p)))) }) };
   },
   domain: { x: { min: 0.1, max: 3 } },
-  laws: ["permutationEquivariant"],
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "monotone",
+    "strictlyMonotone",
+    "permutationEquivariant",
+    "scaleInvariant",
+    "idempotentOnSimplex",
+    "nanRow",
+    "finiteScoresOnly",
+    "oneClassIsOne",
+  ],
+  breaks: { shiftInvariant: [[0, 1]], exactZeros: [[31, 1]] },
   examples: [
     { args: [[1, 3]], gives: [0.25, 0.75] },
     { args: [[-1, 3], { unchecked: true }], gives: [-0.5, 1.5] },
@@ -110,6 +123,7 @@ export const normalizedRelu: RowMap<Eps> = /* @__PURE__ */ rowMap("normalizedRel
   domain: { x: { min: -3, max: 3, avoid: [0] }, eps: { min: 0.1, max: 1 } },
   laws: [
     "nonNegative",
+    "sumsToAtMostOne",
     "monotone",
     "permutationEquivariant",
     "scaleInvariant",
@@ -118,6 +132,7 @@ export const normalizedRelu: RowMap<Eps> = /* @__PURE__ */ rowMap("normalizedRel
     "nanRow",
     "masked",
   ],
+  breaks: { sumsToOne: [[-1]], shiftInvariant: [[1, 2]], strictlyMonotone: [[-2, -1]] },
   examples: [
     { args: [[3, -1, 1]], gives: [0.75, 0, 0.25] },
     { args: [[-3, -1]], gives: [0, 0] },
@@ -166,6 +181,7 @@ export const reluPowerNorm: RowMap<Power> = /* @__PURE__ */ rowMap("reluPowerNor
   domain: { x: { min: -3, max: 3, avoid: [0] }, power: { min: 1.5, max: 3 } },
   laws: [
     "nonNegative",
+    "sumsToOneOrZero",
     "monotone",
     "permutationEquivariant",
     "scaleInvariant",
@@ -173,19 +189,27 @@ export const reluPowerNorm: RowMap<Power> = /* @__PURE__ */ rowMap("reluPowerNor
     "nanRow",
     "masked",
   ],
+  breaks: {
+    sumsToOne: [[-1]],
+    shiftInvariant: [[1, 2]],
+    strictlyMonotone: [[-2, -1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+  },
   examples: [
     { args: [[3, -1, 1]], gives: [0.9, 0, 0.1] },
     { args: [[3, -1, 1], { power: 1 }], gives: [0.75, 0, 0.25] },
   ],
 });
 
-/** Scores as what both sigmoid and softplus are made of: e^−|x|, and e^(−|x|−m) with m the largest score if that is negative. */
-function tails(x: Row): { readonly positive: RowMask; readonly e: Row; readonly shifted: Row } {
-  const m = stop(minimum(max(x), 0));
-  const positive = greaterEqual(x, 0) as RowMask;
-  // −|x|, with the derivative of a branch at 0.
-  const shifted = exp(sub(select(positive, neg(x), x), m)) as Row;
-  return { positive, e: mul(shifted, exp(m)) as Row, shifted };
+/**
+ * σ(x), and where the largest score m is negative σ(x)·e^−m, so that a row never vanishes, with `unit` = e^min(m, 0). From e^(x−m),
+ * whose exponent is at most 0: beyond 37 a sigmoid is 1 to the last digit.
+ */
+export function sigmoids(x: Row): { readonly w: Row; readonly unit: Scalar } {
+  const m = stop(minimum(max(x), 37));
+  const unit = exp(minimum(m, 0)) as Scalar;
+  const t = exp(minimum(sub(x, m), 0));
+  return { w: div(t, add(exp(neg(maximum(m, 0))), mul(unit, t))) as Row, unit };
 }
 
 /** w/Σw with its gradient, for w = w(x) with derivative `slope`, both at any scale. */
@@ -197,6 +221,14 @@ function ratio(x: Row, w: Row, slope: Row): { readonly result: Row; readonly vjp
     vjp: ([g]) => ({ x: mul(div(slope, total), sub(g!, sum(mul(g!, p)))) }),
   };
 }
+
+/** What breaks the laws that these keep no more than softmax does, and shift invariance. */
+export const unshiftedBreaks: Breaks = {
+  shiftInvariant: [[0, 1]],
+  scaleInvariant: [[0, 1]],
+  idempotentOnSimplex: [[0.25, 0.75]],
+  exactZeros: [[0, -30]],
+};
 
 const monotoneRatio: readonly string[] = [
   "sumsToOne",
@@ -222,13 +254,17 @@ export const normalizedSigmoid: RowMap = /* @__PURE__ */ rowMap("normalizedSigmo
   doc: "Sigmoids of the scores divided by their sum.",
   source: "σ(x)/Σσ(x), a normalised monotone function",
   program: ({ x }) => {
-    const { positive, e, shifted } = tails(x);
-    const w = div(select(positive, 1, shifted), add(1, e)) as Row;
-    // σ' = σ(x)·σ(−x).
-    return ratio(x, w, mul(w, div(select(positive, shifted, 1), add(1, e))) as Row);
+    const { w, unit } = sigmoids(x);
+    const total = add(sum(w), undefinedRow(x)) as Scalar;
+    const p = div(w, total) as Row;
+    const sigma = mul(p, mul(total, unit));
+    // σ(−x) as 1 − σ(x) while that has its digits.
+    const rest = select(greater(sigma, 31 / 32), mul(exp(neg(relu(x))), sigma), sub(1, sigma));
+    return { result: p, vjp: ([g]) => ({ x: mul(mul(p, rest), sub(g!, sum(mul(g!, p)))) }) };
   },
   domain: { x: { min: -3, max: 3 } },
   laws: monotoneRatio,
+  breaks: unshiftedBreaks,
   examples: [{ args: [[0, -1.0986122886681098]], gives: [0.6666666666666666, 0.3333333333333333] }],
 });
 
@@ -245,14 +281,18 @@ export const normalizedSoftplus: RowMap = /* @__PURE__ */ rowMap("normalizedSoft
   doc: "Softplus of the scores divided by its sum.",
   source: "log(1 + eˣ)/Σ log(1 + eˣ), a normalised monotone function",
   program: ({ x }) => {
-    const { positive, e, shifted } = tails(x);
-    const scale = div(1, stop(maximum(max(x), 1)));
-    const w = select(positive, add(x, log1p(e)), mul(shifted, log1pRatio(e)));
-    const slope = div(select(positive, 1, shifted), add(1, e));
-    return ratio(x, mul(scale, w) as Row, mul(scale, slope) as Row);
+    const m = stop(max(x));
+    const scale = div(1, maximum(m, 1));
+    // log(1 + eˣ) = x₊ + log(1 + e^−|x|), and all of it in units of eᵐ where the largest score m is negative.
+    const top = minimum(m, 0);
+    const fall = exp(minimum(sub(neg(abs(x)), top), 0));
+    const tail = differentiateAs(fall, exp(sub(select(greater(x, 0), neg(x), x), top)));
+    const w = mul(scale, add(relu(x), mul(tail, log1pRatio(mul(tail, exp(top)))))) as Row;
+    return ratio(x, w, mul(scale, sigmoids(x).w) as Row);
   },
   domain: { x: { min: -3, max: 3 } },
   laws: monotoneRatio,
+  breaks: unshiftedBreaks,
   examples: [{ args: [[0, 1.0986122886681098]], gives: [0.3333333333333333, 0.6666666666666666] }],
 });
 
@@ -274,7 +314,15 @@ export const sinSoftmax: RowMap = /* @__PURE__ */ rowMap("sinSoftmax", {
     return ratio(x, e, mul(e, cos(x)) as Row);
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
+  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne", "finiteScoresOnly"],
+  breaks: {
+    shiftInvariant: [[0, 1]],
+    monotone: [[2, 4]],
+    strictlyMonotone: [[2, 4]],
+    scaleInvariant: [[0, 1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    exactZeros: [[0, -30]],
+  },
   examples: [{ args: [[0, 1.5707963267948966]], gives: [0.2689414213699951, 0.7310585786300049] }],
 });
 
@@ -305,6 +353,14 @@ export const sin2MaxShifted: RowMap = /* @__PURE__ */ rowMap("sin2MaxShifted", {
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne"],
+  laws: ["sumsToOne", "nonNegative", "permutationEquivariant", "nanRow", "oneClassIsOne", "finiteScoresOnly"],
+  breaks: {
+    shiftInvariant: [[0, 1]],
+    monotone: [[1, 2]],
+    strictlyMonotone: [[1, 2]],
+    scaleInvariant: [[0, 1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    exactZeros: [[0, -30]],
+  },
   examples: [{ args: [[0, 0.7853981633974483]], gives: [0.3333333333333333, 0.6666666666666666] }],
 });

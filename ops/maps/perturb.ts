@@ -41,6 +41,7 @@ import {
   sigmoid,
   softplus,
 } from "../../core/words.ts";
+import { smoothBreaks } from "./softmax.ts";
 
 /** Scores less the largest, in units of the noise, as a function of all scores and the scale. */
 type Scores = (of: "constant" | "moving") => Row;
@@ -290,6 +291,7 @@ export const perturbMax: RowMap<Perturbation> = /* @__PURE__ */ rowMap("perturbM
     "nonNegative",
     "shiftInvariant",
     "monotone",
+    "strictlyMonotone",
     "permutationEquivariant",
     "jacobianSymmetric",
     "positiveSemidefinite",
@@ -297,6 +299,7 @@ export const perturbMax: RowMap<Perturbation> = /* @__PURE__ */ rowMap("perturbM
     "masked",
     "oneClassIsOne",
   ],
+  breaks: smoothBreaks,
   examples: [
     { args: [[0, Math.LN2]], gives: [0.3333333333333333, 0.6666666666666666] },
     { args: [[0, Math.LN2], { scale: 0.5 }], gives: [0.2, 0.8] },

@@ -41,7 +41,7 @@ import type { Checked, HasRows, Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { exp, expm1, kth, log, log1p, posPow, root, sigmoid } from "../../core/words.ts";
 import { entmaxLaws, entmaxWithGradient, sparsemaxOf } from "./entmax.ts";
-import { centred } from "./softmax.ts";
+import { centred, sparseBreaks } from "./softmax.ts";
 
 const ceil = (k: Scalar): Scalar => neg(floor(neg(k)));
 
@@ -89,7 +89,9 @@ export const temperedSoftmax: TemperedSoftmax = /* @__PURE__ */ rowMap("tempered
   },
   domain: { x: { min: -2, max: 2 }, t: { min: 0.2, max: 2.5 } },
   laws: entmaxLaws,
+  breaks: sparseBreaks,
   examples: [
+    { args: [[-2, 0, 0.5], { t: 0.5 }], gives: [0, 0.3260073636615619, 0.6739926363384381] },
     { args: [[-2, 0, 0.5], { t: 0 }], gives: [0, 0.25, 0.75] },
     { args: [[0, 1], { t: 2 }], gives: [0.3819660112501051, 0.6180339887498949] },
     { args: [[0, Math.LN2], { t: 1 }], gives: [0.3333333333333333, 0.6666666666666666] },
@@ -164,6 +166,7 @@ export const normmax: RowMap<Alpha> = /* @__PURE__ */ rowMap("normmax", {
   entropy: (p, { alpha }) => sub(1, posPow(sum(posPow(p, alpha)), div(1, alpha))) as Scalar,
   domain: { x: { min: -1, max: 1 }, alpha: { min: 1.3, max: 2 } },
   laws: entmaxLaws,
+  breaks: sparseBreaks,
   examples: [
     { args: [[0, 0.5], { alpha: 2 }], gives: [0.3110177634953864, 0.6889822365046137] },
     { args: [[-2, 0, 0], { alpha: 1.5 }], gives: [0, 0.5, 0.5] },
@@ -220,6 +223,8 @@ export const budgetSparsemax: BudgetSparsemax = /* @__PURE__ */ rowMap("budgetSp
   domain: { x: { min: -1, max: 1 }, budget: { min: 0.5, max: 2.5 } },
   laws: [
     "nonNegative",
+    "sumsAlike",
+    "atMostOne",
     "shiftInvariant",
     "monotone",
     "permutationEquivariant",
@@ -229,6 +234,12 @@ export const budgetSparsemax: BudgetSparsemax = /* @__PURE__ */ rowMap("budgetSp
     "nanRow",
     "masked",
   ],
+  breaks: {
+    sumsToOne: [[0, 1]],
+    strictlyMonotone: [[0, 1, 9]],
+    scaleInvariant: [[0, 0.25]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+  },
   examples: [
     { args: [[0, 0.25, -1], { budget: 0.5 }], gives: [0.125, 0.375, 0] },
     { args: [[-2, 0, 0.5], { budget: 1 }], gives: [0, 0.25, 0.75] },
@@ -288,6 +299,8 @@ export const sigmoidTopk: SigmoidTopk = /* @__PURE__ */ rowMap("sigmoidTopk", {
   domain: { x: { min: -3, max: 3 }, k: { min: 0.5, max: 3 } },
   laws: [
     "nonNegative",
+    "sumsAlike",
+    "atMostOne",
     "shiftInvariant",
     "monotone",
     "strictlyMonotone",
@@ -297,6 +310,12 @@ export const sigmoidTopk: SigmoidTopk = /* @__PURE__ */ rowMap("sigmoidTopk", {
     "nanRow",
     "masked",
   ],
+  breaks: {
+    sumsToOne: [[0, 1]],
+    scaleInvariant: [[0, 1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    exactZeros: [[0, -30]],
+  },
   examples: [{ args: [[0, 0, 0], { k: 0.75 }], gives: [0.25, 0.25, 0.25] }],
 });
 
@@ -342,7 +361,7 @@ const boundedLaws: readonly string[] = [
   "sumsToOne",
   "nonNegative",
   "shiftInvariant",
-  "monotone",
+  "monotoneUnderEqualBounds",
   "permutationEquivariant",
   "jacobianSymmetric",
   "positiveSemidefinite",
@@ -351,10 +370,7 @@ const boundedLaws: readonly string[] = [
   "oneClassIsOne",
 ];
 
-const csparsemaxLaws: readonly string[] = /* @__PURE__ */ boundedLaws.concat(
-  "exactZeros",
-  "idempotentOnSimplex",
-);
+const csparsemaxLaws: readonly string[] = /* @__PURE__ */ boundedLaws.concat("exactZeros");
 
 /**
  * Softmax under upper bounds, the fertility of words in translation: p = min(u, eˣ/Z), with Z such that the row sums to one.
@@ -413,8 +429,15 @@ export const csoftmax: BoundedMap = /* @__PURE__ */ rowMap("csoftmax", {
   },
   domain: { x: { min: -3, max: 3 }, u: { min: 0.3, max: 0.9 } },
   laws: boundedLaws,
+  breaks: {
+    monotone: [[3, 1, 1]],
+    strictlyMonotone: [[3, 1, 1]],
+    scaleInvariant: [[0, 0.1, 0.2]],
+    idempotentOnSimplex: [[1, 0, 0]],
+    exactZeros: [[0, 0, -30]],
+  },
   examples: [
-    { args: [{ f64: [3, 1, 1] }, { u: { f64: [0.5, 1, 1] } }], gives: [0.5, 0.25, 0.25] },
+    { args: [{ f64: [3, 1, 1] }, { u: { f64: [0.25, 1, 1] } }], gives: [0.25, 0.375, 0.375] },
     {
       args: [{ f64: [0, Math.LN2] }, { u: { f64: [1, 1] } }],
       gives: [0.3333333333333333, 0.6666666666666666],
@@ -467,8 +490,14 @@ export const csparsemax: BoundedMap = /* @__PURE__ */ rowMap("csparsemax", {
   },
   domain: { x: { min: -1, max: 1 }, u: { min: 0.3, max: 0.9 } },
   laws: csparsemaxLaws,
+  breaks: {
+    monotone: [[3, 1, 1]],
+    strictlyMonotone: [[3, 1, 1]],
+    scaleInvariant: [[0, 0.1, 0.2]],
+    idempotentOnSimplex: [[1, 0, 0]],
+  },
   examples: [
-    { args: [{ f64: [3, 1, 0.5] }, { u: { f64: [0.5, 1, 1] } }], gives: [0.5, 0.5, 0] },
+    { args: [{ f64: [3, 1, 0.5] }, { u: { f64: [0.25, 1, 1] } }], gives: [0.25, 0.625, 0.125] },
     { args: [{ f64: [-2, 0, 0.5] }, { u: { f64: [1, 1, 1] } }], gives: [0, 0.25, 0.75] },
   ],
 });
@@ -515,6 +544,7 @@ export const sparsegenLin: RowMap<Lambda> = /* @__PURE__ */ rowMap("sparsegenLin
   },
   domain: { x: { min: -1, max: 1 }, lambda: { min: -1, max: 0.5 } },
   laws: entmaxLaws,
+  breaks: sparseBreaks,
   examples: [
     { args: [[-2, 0, 0.5], { lambda: 0.25 }], gives: [0, 0.16666666666666666, 0.8333333333333334] },
     { args: [[-2, 0, 0.5]], gives: [0, 0.25, 0.75] },
@@ -574,10 +604,12 @@ export const sparsehourglass: Sparsehourglass = /* @__PURE__ */ rowMap("sparseho
     "idempotentOnSimplex",
     "nanRow",
     "oneClassIsOne",
+    "finiteScoresOnly",
   ],
+  breaks: { shiftInvariant: [[0, 0.5]], strictlyMonotone: [[0, 1, 9]], scaleInvariant: [[0, 0.5]] },
   examples: [
-    { args: [[1, 2, 1], { q: 0 }], gives: [0.25, 0.5, 0.25] },
     { args: [[-1, 0, 0.75], { q: 1 }], gives: [0, 0.03846153846153844, 0.9615384615384616] },
+    { args: [[1, 2, 1], { q: 0 }], gives: [0.25, 0.5, 0.25] },
   ],
 });
 
@@ -617,6 +649,13 @@ export const alphaRelu: RowMap<AlphaRelu> = /* @__PURE__ */ rowMap("alphaRelu", 
   },
   domain: { x: { min: 0.5, max: 2 }, alpha: { min: 1.2, max: 2 }, tau: { min: -1, max: 0 } },
   laws: ["nonNegative", "monotone", "permutationEquivariant", "exactZeros", "nanRow", "masked"],
+  breaks: {
+    sumsToOne: [[1]],
+    shiftInvariant: [[1]],
+    strictlyMonotone: [[-2, -1]],
+    scaleInvariant: [[1]],
+    idempotentOnSimplex: [[1]],
+  },
   examples: [
     { args: [[-2, 1, 2], { alpha: 1.5 }], gives: [0, 0.25, 1] },
     { args: [[-1, 0, 1], { alpha: 2, tau: 0.5 }], gives: [0, 0, 0.5] },

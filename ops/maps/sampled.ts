@@ -3,7 +3,7 @@
 
 import type { FloatDType } from "../../core/dtype.ts";
 import { ArgumentError, ShapeError, showShape } from "../../core/errors.ts";
-import { checkFloat, checkOptions, describeAs, type Op } from "../../core/op.ts";
+import { type Breaks, checkFloat, checkOptions, describeAs, type Op } from "../../core/op.ts";
 import { gumbel, type Key } from "../../core/random.ts";
 import { add, differentiateAs, type Row } from "../../core/row/expr.ts";
 import { type AxisOption, type RowMap, rowMap, type ScalarLike, scores } from "../../core/rowop.ts";
@@ -70,13 +70,29 @@ const relaxedLaws: readonly string[] = /* @__PURE__ */ Object.freeze([
   "nonNegative",
   "shiftInvariant",
   "nanRow",
+  "masked",
   "oneClassIsOne",
 ]);
 
 const softLaws: readonly string[] = /* @__PURE__ */ relaxedLaws.concat(
+  "permutationEquivariant",
   "jacobianSymmetric",
   "positiveSemidefinite",
 );
+
+const oneHotLaws: readonly string[] = /* @__PURE__ */ relaxedLaws.concat(
+  "permutationEquivariantWithoutTies",
+  "exactZeros",
+);
+
+/** Beside noise of (0, 0, 2). */
+const oneHotBreaks: Breaks = {
+  monotone: [[0, 1, 0]],
+  strictlyMonotone: [[0, 1, 0]],
+  permutationEquivariant: [[0, 0]],
+  scaleInvariant: [[1, 0, 0]],
+  idempotentOnSimplex: [[0.25, 0.25, 0.5]],
+};
 
 interface Temperature {
   /** The temperature τ ≥ 0, a number or a tensor (one value, or one per row), differentiable; 1 by default. */
@@ -90,6 +106,13 @@ const softSample: Op = /* @__PURE__ */ rowMap("gumbelSoftmax", {
   program: ({ x, noise, temperature }) => temperedSoftmaxOf(noisy(x, noise), temperature),
   domain: { x: { min: -3, max: 3 }, temperature: temperatureDomain },
   laws: softLaws,
+  breaks: {
+    monotone: [[0, 0.5, 0]],
+    strictlyMonotone: [[0, 0.5, 0]],
+    scaleInvariant: [[0, 1, 0]],
+    idempotentOnSimplex: [[0.25, 0.25, 0.5]],
+    exactZeros: [[0, -30, 0]],
+  },
   examples: [
     { args: [[0, Math.LN2, 0], { noise: [0, 0, Math.LN2] }], gives: [0.2, 0.4, 0.4] },
     {
@@ -136,7 +159,8 @@ export const gumbelSoftmaxSt: Sampled<Temperature> = /* @__PURE__ */ drawing(
       return differentiateAs(hardmaxOf(y), temperedSoftmaxOf(y, temperature)) as Row;
     },
     domain: { x: { min: -3, max: 3 }, temperature: temperatureDomain },
-    laws: relaxedLaws,
+    laws: oneHotLaws,
+    breaks: oneHotBreaks,
     examples: [
       { args: [[0, 1, 0], { noise: [0, 0, 2] }], gives: [0, 0, 1] },
       { args: [[1, 3, 3], { noise: [0, 0, 0], temperature: 0.5 }], gives: [0, 1, 0] },
@@ -165,7 +189,8 @@ export const sampledArgmax: Sampled = /* @__PURE__ */ drawing(
     program: ({ x, noise }) => hardmaxOf(noisy(x, noise)),
     domain: { x: { min: -3, max: 3 } },
     smooth: false,
-    laws: relaxedLaws,
+    laws: oneHotLaws,
+    breaks: oneHotBreaks,
     examples: [
       { args: [[0, 1, 0], { noise: [0, 0, 2] }], gives: [0, 0, 1] },
       { args: [[1, 3, 3], { noise: [0, 0, 0] }], gives: [0, 1, 0] },

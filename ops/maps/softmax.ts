@@ -1,7 +1,7 @@
 // The softmax family: softmax, its logarithm and its normaliser, with masks, and the hard limit.
 
 import type { FloatDType } from "../../core/dtype.ts";
-import type { Op } from "../../core/op.ts";
+import type { Breaks, Op } from "../../core/op.ts";
 import {
   add,
   and,
@@ -63,6 +63,20 @@ export function temperedSoftmaxOf(x: Row, temperature: Scalar): Row {
   return div(e, sum(e));
 }
 
+/** What breaks the laws that no smooth map keeps which sees differences alone. */
+export const smoothBreaks: Breaks = {
+  scaleInvariant: [[0, 1]],
+  idempotentOnSimplex: [[0.25, 0.75]],
+  exactZeros: [[0, -30]],
+};
+
+/** The same for maps with exact zeros. */
+export const sparseBreaks: Breaks = {
+  strictlyMonotone: [[0, 1, 9, 9]],
+  scaleInvariant: [[0, 0.1, 0.2, 0.3]],
+  idempotentOnSimplex: [[0.25, 0.75]],
+};
+
 interface Tempered {
   /** The temperature τ > 0, a number or a tensor (one value, or one per row); 1 by default. */
   readonly temperature?: ScalarLike;
@@ -115,6 +129,7 @@ export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("softmax", {
     "masked",
     "oneClassIsOne",
   ],
+  breaks: smoothBreaks,
   examples: [
     { args: [[0, Math.LN2]], gives: [0.3333333333333333, 0.6666666666666666] },
     { args: [[0, Math.LN2], { temperature: 0.5 }], gives: [0.2, 0.8] },
@@ -148,7 +163,14 @@ export const logSoftmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("logSoftmax",
     return differentiateAs(sub(z, lse), select(equal(z, Number.NEGATIVE_INFINITY), 0, sub(z, log(total))));
   },
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
-  laws: ["shiftInvariant", "monotone", "strictlyMonotone", "permutationEquivariant", "nanRow"],
+  laws: [
+    "expSumsToOne",
+    "shiftInvariant",
+    "monotone",
+    "strictlyMonotone",
+    "permutationEquivariant",
+    "nanRow",
+  ],
   examples: [{ args: [[0, Math.LN2]], gives: [-1.0986122886681098, -0.40546510810816444] }],
 });
 
@@ -196,7 +218,7 @@ export const logsumexp: RowFold<Tempered> = /* @__PURE__ */ rowReduction("logsum
     return select(finite(m), add(m, mul(temperature, lse)), m) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
-  laws: [],
+  laws: ["shiftEquivariant", "permutationInvariant", "nanRow"],
   examples: [{ args: [[0, Math.LN2]], gives: 1.0986122886681098 }],
 });
 
@@ -235,7 +257,7 @@ export const mellowmax: RowFold<Omega> = /* @__PURE__ */ rowReduction("mellowmax
     return select(finite(m), y, m) as Scalar;
   },
   domain: { x: { min: -3, max: 3 }, omega: { min: 0.5, max: 3 } },
-  laws: [],
+  laws: ["shiftEquivariant", "permutationInvariant", "nanRow"],
   examples: [
     { args: [[0, Math.LN2]], gives: 0.4054651081081644 },
     { args: [[0, Math.LN2], { omega: -1 }], gives: 0.2876820724517809 },
@@ -282,7 +304,14 @@ export const maskedSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedSoftmax", 
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["nonNegative"],
+  laws: ["sumsToOneOrZero", "nonNegative", "shiftInvariant", "permutationEquivariant"],
+  breaks: {
+    monotone: [[0, 0, 1]],
+    strictlyMonotone: [[0, 0, 1]],
+    scaleInvariant: [[0, 1, 0]],
+    idempotentOnSimplex: [[0.25, 0.25, 0.5]],
+    exactZeros: [[0, -30, 0]],
+  },
   examples: [
     {
       args: [[0, Math.LN2, 800], { bool: [true, true, false] }],
@@ -320,7 +349,7 @@ export const maskedLogSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedLogSoft
     };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["shiftInvariant"],
+  laws: ["expSumsToOne", "shiftInvariant", "permutationEquivariant"],
   examples: [
     {
       args: [[0, Math.LN2, 800], { bool: [true, true, false] }],
@@ -355,10 +384,17 @@ export const hardmax: RowMap = /* @__PURE__ */ rowMap("hardmax", {
     "shiftInvariant",
     "monotone",
     "scaleInvariant",
+    "permutationEquivariantWithoutTies",
     "nanRow",
     "masked",
     "oneClassIsOne",
+    "exactZeros",
   ],
+  breaks: {
+    strictlyMonotone: [[0, 1, 2]],
+    permutationEquivariant: [[0, 0]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+  },
   examples: [{ args: [[1, 3, 3]], gives: [0, 1, 0] }],
 });
 
@@ -381,6 +417,23 @@ export const straightThroughArgmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("s
   program: ({ x, temperature }) => differentiateAs(hardmaxOf(x), temperedSoftmaxOf(x, temperature)) as Row,
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
   derivativesOf: softmax,
-  laws: ["sumsToOne", "nonNegative", "shiftInvariant", "monotone", "nanRow", "masked", "oneClassIsOne"],
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "scaleInvariant",
+    "permutationEquivariantWithoutTies",
+    "nanRow",
+    "masked",
+    "oneClassIsOne",
+    "exactZeros",
+  ],
+  breaks: {
+    strictlyMonotone: [[0, 1, 2]],
+    permutationEquivariant: [[0, 0]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+    gradientOrthogonalToScores: [[0, 1]],
+  },
   examples: [{ args: [[1, 3, 3]], gives: [0, 1, 0] }],
 });

@@ -46,7 +46,7 @@ import {
 import type { Checked, HasRows, Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { exp, kth } from "../../core/words.ts";
-import { centred } from "./softmax.ts";
+import { centred, sparseBreaks } from "./softmax.ts";
 
 /** The k largest entries; among equals the lowest index. */
 export function topK(x: Row, k: Scalar): RowMask {
@@ -97,11 +97,18 @@ export const sparseSoftmax: SparseSoftmax = /* @__PURE__ */ rowMap("sparseSoftma
     "nonNegative",
     "shiftInvariant",
     "monotone",
+    "permutationEquivariantWithoutTies",
     "exactZeros",
     "nanRow",
     "masked",
     "oneClassIsOne",
   ],
+  breaks: {
+    strictlyMonotone: [[0, 1, 9, 9]],
+    permutationEquivariant: [[0, 0, 0]],
+    scaleInvariant: [[0, 1]],
+    idempotentOnSimplex: [[0.25, 0.75]],
+  },
   examples: [
     { args: [[0, Math.LN2, -5], { k: 2 }], gives: [0.3333333333333333, 0.6666666666666666, 0] },
     { args: [[1, 1, 1], { k: 2 }], gives: [0.5, 0.5, 0] },
@@ -169,7 +176,17 @@ export const asSoftmax: LabelledMap<Delta> = /* @__PURE__ */ rowMap("asSoftmax",
     return { result: add(result, known(target)), vjp };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["sumsToOne", "nonNegative", "shiftInvariant", "monotone", "exactZeros", "nanRow", "oneClassIsOne"],
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "permutationEquivariant",
+    "exactZeros",
+    "nanRow",
+    "oneClassIsOne",
+  ],
+  breaks: { strictlyMonotone: [[0, 9, 1]], scaleInvariant: [[0, 1]], idempotentOnSimplex: [[0.25, 0.75]] },
   examples: [
     {
       args: [[[0, Math.LN2, -5]], { i32: [1] }, { delta: 0.5 }],
@@ -232,6 +249,7 @@ export const evSoftmax: RowMap<Eps> = /* @__PURE__ */ rowMap("evSoftmax", {
     "masked",
     "oneClassIsOne",
   ],
+  breaks: sparseBreaks,
   examples: [
     { args: [[0, Math.LN2, -5]], gives: [0.3333333333333333, 0.6666666666666666, 0] },
     {
@@ -301,6 +319,7 @@ export const tSoftmax: TSoftmax = /* @__PURE__ */ rowMap("tSoftmax", {
   },
   domain: { x: { min: -3, max: 3 }, t: { min: 0.5, max: 3 } },
   laws: tSoftmaxLaws,
+  breaks: sparseBreaks,
   examples: [
     { args: [[0, Math.LN2, -5], { t: 2 }], gives: [0.24625759633898145, 0.7537424036610185, 0] },
     { args: [[0, Math.LN2, 0.5], { t: 0.5 }], gives: [0, 0.6640482048955926, 0.3359517951044075] },
@@ -352,6 +371,7 @@ export const rSoftmax: RSoftmax = /* @__PURE__ */ rowMap("rSoftmax", {
   domain: { x: { min: -3, max: 3 }, r: { min: 0.1, max: 0.9 } },
   constants: ["r"],
   laws: tSoftmaxLaws,
+  breaks: sparseBreaks,
   examples: [
     { args: [[3, 2, 1, 0], { r: 0.5 }], gives: [0.890768227426964, 0.10923177257303593, 0, 0] },
     { args: [[1, 2, 2], { r: 1 }], gives: [0, 0.5, 0.5] },
@@ -386,7 +406,21 @@ export const rankmax: LabelledMap = /* @__PURE__ */ rowMap("rankmax", {
     };
   },
   domain: { x: { min: -1, max: 1 } },
-  laws: ["sumsToOne", "nonNegative", "shiftInvariant", "monotone", "exactZeros", "nanRow", "oneClassIsOne"],
+  laws: [
+    "sumsToOne",
+    "nonNegative",
+    "shiftInvariant",
+    "monotone",
+    "permutationEquivariant",
+    "exactZeros",
+    "nanRow",
+    "oneClassIsOne",
+  ],
+  breaks: {
+    strictlyMonotone: [[0, 1, 9]],
+    scaleInvariant: [[0, 1, 0.5]],
+    idempotentOnSimplex: [[0, 0.25, 0.75]],
+  },
   examples: [
     { args: [[[0, 1, 0.5]], { i32: [2] }], gives: [[0.16666666666666666, 0.5, 0.3333333333333333]] },
     { args: [[[0, 3, 1]], { i32: [1] }], gives: [[0, 1, 0]] },
