@@ -104,6 +104,7 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   indexing.cumsum,
   // Scores → probabilities
   maps.softmax,
+  maps.naiveSoftmax,
   maps.logSoftmax,
   maps.logsumexp,
   maps.maskedSoftmax,

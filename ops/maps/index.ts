@@ -17,6 +17,7 @@ export {
 } from "./attention.ts";
 export { entmax, entmax15, sparsemax } from "./entmax.ts";
 export { fusedmax } from "./fusedmax.ts";
+export { naiveSoftmax } from "./naive.ts";
 export {
   normalizedRelu,
   normalizedSigmoid,

@@ -155,6 +155,8 @@ const anySizes = fc.record({ rows: sizesUpTo(4, 70, 5000), n: sizesUpTo(33, 1100
 const mostEntries = 2 ** 14;
 /** The product of many numbers leaves f32. */
 const onlyShort: readonly string[] = ["prod"];
+/** Overflow where they should not, in f32 long before f64: to show that they do. */
+const overflowing: readonly string[] = ["naiveSoftmax"];
 /** Costs some hundred times the others, and more by the plain reading. */
 const dear: readonly string[] = ["perturbMax"];
 
@@ -228,7 +230,7 @@ describe.each(byName)("%s", (name, op) => {
 
   const [x] = slotsOf(templateOf(op, op.info.examples[0]!));
   if (op.info.kind === "map" || op.info.kind === "structure" || onlyShort.includes(name)) return;
-  if (x!.stored !== "float") return;
+  if (x!.stored !== "float" || overflowing.includes(name)) return;
   test("all devices agree on rows with ties, masks and thresholds", async () => {
     const kinds = [
       "plain",
