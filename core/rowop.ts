@@ -591,7 +591,7 @@ export function rowReduction<
   const op = new RowOp(name, {
     gives: "scalar",
     params: options.params ?? {},
-    nanRows: false,
+    nanRows: options.over === "last",
     program: (inputs) => ({ results: [options.program(inputs)] }),
     ...(options.stored ? { stored: [options.stored] } : {}),
     ...(options.integers === undefined ? {} : { integers: options.integers }),

@@ -83,10 +83,11 @@ function ofScores(op: AnyOp, example: Example, setting: Setting, law = ""): LawF
         return moving ? rankedLabels(x as X) : made([rows], (i) => (i * 5) % n);
       // Almost the identity, whatever order the classes have.
       if (s.name === "confusion") return made([n, n], (i) => (i % (n + 1) === 0 ? 2 : 0));
-      if (s.name === "argument 1") return made([rows, s.shape[0]!], (i) => s.data[i % s.shape[0]!]!);
+      if (ofGroups.includes(info.name) && s.name === "argument 1")
+        return made([rows, s.shape[0]!], (i) => s.data[i % s.shape[0]!]!);
       if (info.kind === "structure") return upload(s, setting);
-      const ofClasses = info.params?.[s.name]?.is === "classes";
-      if (moving && !ofClasses) return beside(x as X, s.stored);
+      const ofRows = s.name === "target" || ["row", undefined].includes(info.params?.[s.name]?.is);
+      if (moving && ofRows) return beside(x as X, s.stored);
       const shape = info.kind === "loss" && s.name !== "target" ? [n] : [rows, n];
       // Beside the scores of a map stand bounds: all alike, and wide enough for a single class.
       const bound = law === "monotoneUnderEqualBounds" && n > 1 ? 0.6 : 1;
