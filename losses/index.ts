@@ -1,47 +1,7 @@
 // Every loss, in reading order.
 
 import type { Op } from "../core/op.ts";
-import { biTemperedLogistic } from "./bi-tempered.ts";
-import { bceWithLogits, binaryFocal } from "./binary.ts";
-import { crossEntropy, labelSmoothingCe, softCrossEntropy, weightedCrossEntropy } from "./cross-entropy.ts";
-import {
-  confidencePenalty,
-  entropy,
-  giniImpurity,
-  kdComposite,
-  kdKl,
-  klDivergenceLogits,
-  policyGradientEntropy,
-} from "./divergences.ts";
-import { entmax15Loss, entmaxLoss, normmaxLoss, sparsemaxLoss } from "./fenchel-young.ts";
-import { adaptiveFocal, focal } from "./focal.ts";
-import { jsDivergence } from "./js-divergence.ts";
-import { learnableLabelSmoothing } from "./learned-smoothing.ts";
-import { smSoftmaxLoss, smTaylorLoss } from "./margins.ts";
-import {
-  accuracy,
-  brier,
-  brierScoreMean,
-  nll,
-  shannonEntropy,
-  supportSize,
-  topKAccuracy,
-} from "./metrics.ts";
-import { asSoftmaxMultilabelLoss, multilabelCe } from "./multilabel.ts";
-import { logSphericalCe, taylorCe } from "./polynomial.ts";
-import {
-  balancedSoftmaxCe,
-  generalizedCe,
-  logitAdjustedCe,
-  logitZPenalty,
-  mseOnehot,
-  polyLoss,
-  softAccuracy,
-  symmetricCe,
-  temperatureScaledNll,
-} from "./relatives.ts";
-import { zLossSpherical } from "./spherical.ts";
-import { asSoftmaxLoss, evSoftmaxNll, rankmaxLoss, sparseSoftmaxLoss } from "./truncated.ts";
+import * as losses from "./index.ts";
 
 export type { Loss, LossOptions, Penalty, Reduction, Target } from "../core/rowloss.ts";
 export { rowLoss } from "../core/rowloss.ts";
@@ -84,53 +44,53 @@ export { asSoftmaxLoss, evSoftmaxNll, rankmaxLoss, sparseSoftmaxLoss } from "./t
 
 /** All losses: what tests, docs and pages read. */
 export const allLosses: readonly Op[] = [
-  crossEntropy,
-  softCrossEntropy,
-  weightedCrossEntropy,
-  labelSmoothingCe,
-  learnableLabelSmoothing,
-  softAccuracy,
-  temperatureScaledNll,
-  logitAdjustedCe,
-  balancedSoftmaxCe,
-  generalizedCe,
-  symmetricCe,
-  mseOnehot,
-  logitZPenalty,
-  polyLoss,
-  bceWithLogits,
-  binaryFocal,
-  confidencePenalty,
-  focal,
-  adaptiveFocal,
-  entropy,
-  giniImpurity,
-  klDivergenceLogits,
-  kdKl,
-  kdComposite,
-  jsDivergence,
-  policyGradientEntropy,
-  sparsemaxLoss,
-  entmax15Loss,
-  entmaxLoss,
-  normmaxLoss,
-  taylorCe,
-  logSphericalCe,
-  zLossSpherical,
-  smSoftmaxLoss,
-  smTaylorLoss,
-  biTemperedLogistic,
-  sparseSoftmaxLoss,
-  asSoftmaxLoss,
-  rankmaxLoss,
-  evSoftmaxNll,
-  multilabelCe,
-  asSoftmaxMultilabelLoss,
-  accuracy,
-  topKAccuracy,
-  nll,
-  brier,
-  brierScoreMean,
-  shannonEntropy,
-  supportSize,
+  losses.crossEntropy,
+  losses.softCrossEntropy,
+  losses.weightedCrossEntropy,
+  losses.labelSmoothingCe,
+  losses.learnableLabelSmoothing,
+  losses.softAccuracy,
+  losses.temperatureScaledNll,
+  losses.logitAdjustedCe,
+  losses.balancedSoftmaxCe,
+  losses.generalizedCe,
+  losses.symmetricCe,
+  losses.mseOnehot,
+  losses.logitZPenalty,
+  losses.polyLoss,
+  losses.bceWithLogits,
+  losses.binaryFocal,
+  losses.confidencePenalty,
+  losses.focal,
+  losses.adaptiveFocal,
+  losses.entropy,
+  losses.giniImpurity,
+  losses.klDivergenceLogits,
+  losses.kdKl,
+  losses.kdComposite,
+  losses.jsDivergence,
+  losses.policyGradientEntropy,
+  losses.sparsemaxLoss,
+  losses.entmax15Loss,
+  losses.entmaxLoss,
+  losses.normmaxLoss,
+  losses.taylorCe,
+  losses.logSphericalCe,
+  losses.zLossSpherical,
+  losses.smSoftmaxLoss,
+  losses.smTaylorLoss,
+  losses.biTemperedLogistic,
+  losses.sparseSoftmaxLoss,
+  losses.asSoftmaxLoss,
+  losses.rankmaxLoss,
+  losses.evSoftmaxNll,
+  losses.multilabelCe,
+  losses.asSoftmaxMultilabelLoss,
+  losses.accuracy,
+  losses.topKAccuracy,
+  losses.nll,
+  losses.brier,
+  losses.brierScoreMean,
+  losses.shannonEntropy,
+  losses.supportSize,
 ];
