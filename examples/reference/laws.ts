@@ -24,6 +24,17 @@ const great: readonly (readonly [name: LawName, head: string])[] = [
   ["exactZeros", "zeros"],
 ];
 
+/** Weaker laws, which the great table shows where a map breaks the one of the column but keeps these. */
+const weaker: { readonly [Name in LawName]?: readonly (readonly [name: LawName, cell: string])[] } = {
+  sumsToOne: [
+    ["sumsToAtMostOne", "≤ 1"],
+    ["sumsToOneOrZero", "1 or 0"],
+    ["sumsAlike", "= k"],
+  ],
+  monotone: [["monotoneUnderEqualBounds", "equal bounds"]],
+  permutationEquivariant: [["permutationEquivariantWithoutTies", "no ties"]],
+};
+
 /** Names of laws with those that follow from them. */
 function withConsequences(names: readonly string[]): Set<string> {
   const found = new Set<string>();
@@ -56,10 +67,7 @@ const written = (rows: readonly (readonly number[])[]): string =>
 function ofScores(op: Op): LawFunction {
   const run = op as unknown as (...args: readonly unknown[]) => Tensor;
   const { call = [] } = runExample(op, exampleOfCard(op));
-  return (x: Tensor) => {
-    const shaped = Array.from({ length: x.shape[0]! }, () => new Array<number>(x.shape[1]!).fill(0));
-    return run(...withScores(op, call, shaped).with(0, x));
-  };
+  return (x: Tensor) => run(...withScores(op, call, x));
 }
 
 /** What contradicts a law on the rows of a card, as a sentence. */
@@ -96,9 +104,12 @@ export function lawTables(maps: readonly Op[]): string {
   const others = lawNames.filter(
     (law) => !great.some(([name]) => name === law) && maps.some((op) => standing(op, law) !== "not stated"),
   );
-  const cell = (op: Op, law: string): string => {
+  const cell = (op: Op, law: LawName): string => {
     const how = standing(op, law);
-    return how === "holds" ? "yes" : how === "not stated" ? "" : `[–](ops/${op.info.name}.md#laws)`;
+    if (how === "holds") return "yes";
+    if (how === "not stated") return "";
+    const kept = weaker[law]?.find(([name]) => standing(op, name) === "holds");
+    return `[${kept?.[1] ?? "–"}](ops/${op.info.name}.md#laws)`;
   };
   const table = (columns: readonly (readonly [name: LawName, head: string])[]): string =>
     [
@@ -113,7 +124,7 @@ export function lawTables(maps: readonly Op[]): string {
     `- **${head}** (\`${law}\`): ${laws[law].sentence}`;
   return [
     "# The laws of the maps",
-    "Each cell is declared on the card of the map and checked by the suite on random rows of many kinds (ties, offsets, wide spreads, masked scores), on every device and in every float type. **yes**: it holds. **–**: it does not hold; the link leads to a counterexample, which the suite checks too. Empty: not stated.",
+    "Each cell is declared on the card of the map and checked by the suite on random rows of many kinds (ties, offsets, wide spreads, masked scores), on every device and in every float type. **yes**: it holds. **–**: it does not hold; the link leads to a counterexample, which the suite checks too. Other words: it holds so far only. Empty: not stated.",
     table(great),
     great.map(([law, head]) => sentence(law, head)).join("\n"),
     "## Gradients and edges",

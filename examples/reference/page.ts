@@ -155,9 +155,7 @@ function argumentsOf(info: OpInfo, options: readonly OptionText[]): string | und
     ]),
     ...commonOptions[info.kind].map(([name, text]) => [name, text, "", ""]),
   ];
-  const domain = info.domain?.x;
-  const wide = domain?.min !== undefined && domain.min >= 0 ? `Scores lie from ${show(domain.min)} up.` : "";
-  if (rows.length === 0) return wide;
+  if (rows.length === 0) return undefined;
   return [
     "| argument | what it is | default | bounds |\n| --- | --- | --- | --- |",
     ...rows.map(

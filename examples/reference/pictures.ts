@@ -20,28 +20,31 @@ type AnyOp = Op & ((...args: readonly unknown[]) => unknown);
 const ink = { blue: "#2b7fc0", orange: "#d2731a", green: "#2c9c61", grey: "#7d8590" } as const;
 const colours: readonly string[] = [ink.blue, ink.orange, ink.green];
 
-/** The pictures of an op, drawn with the options of the call in its example. */
-export function picturesOf(op: Op, call: readonly unknown[] | undefined): Picture[] {
-  const scores = call?.[0];
-  if (op.info.kind === "map") return elementPicture(op as AnyOp, call);
-  if (!(scores instanceof Tensor) || call === undefined) return [];
-  if (op.info.kind === "loss") return lossPicture(op as AnyOp, call, scores);
-  return [];
+/** The pictures of an op that is a map of scores, a loss, or neither, drawn with the options of the call in its example. */
+export function picturesOf(
+  op: Op,
+  call: readonly unknown[] | undefined,
+  what: "map" | "loss" | "neither",
+): Picture[] {
+  if (call === undefined || !(call[0] instanceof Tensor)) return [];
+  if (what === "neither") return op.info.kind === "map" ? elementPicture(op as AnyOp, call) : [];
+  if (what === "loss" || op.info.kind === "reduction") return lossPicture(op as AnyOp, call, call[0]);
+  return mapPictures(op, call);
 }
 
-/** The pictures of a map of scores, or of a fold of them. */
-export function mapPictures(op: Op, call: readonly unknown[] | undefined): Picture[] {
-  if (!(call?.[0] instanceof Tensor) || (op.info.kind === "structure" && call[0].rank > 1)) return [];
-  if (op.info.kind === "reduction") return lossPicture(op as AnyOp, call, call[0]);
-  const run = (rows: readonly Numbers[]): readonly Numbers[] | undefined => {
-    const p = (op as AnyOp)(...withScores(op, call, rows));
-    return p instanceof Tensor && p.rank === 2 ? (p.toArray() as unknown as number[][]) : undefined;
+/** The pictures of a map of scores. */
+function mapPictures(op: Op, call: readonly unknown[]): Picture[] {
+  const run = (rows: readonly Numbers[]): readonly Numbers[] => {
+    const p = (op as AnyOp)(...withScores(op, call, scoresOf(rows))) as Tensor;
+    return p.toArray() as unknown as number[][];
   };
   // Three probabilities; an op that makes one more than it is given gets two scores.
-  const n = run([[0, 0, 0]])?.[0]?.length === 3 ? 3 : 2;
-  if (run([new Array<number>(n).fill(0)])?.[0]?.length !== 3) return [];
-  return [imagePicture(op, n, (rows) => run(rows)!), pathPicture(op, n, (rows) => run(rows)!)];
+  const n = run([[0, 0, 0]])[0]!.length === 3 ? 3 : 2;
+  return [imagePicture(op, n, run), pathPicture(op, n, run)];
 }
+
+const scoresOf = (rows: readonly Numbers[]): Tensor =>
+  tensor(Float64Array.from(rows.flat()), { shape: [rows.length, rows[0]!.length] });
 
 // ---------------------------------------------------------------------------------------------------------------
 // Maps
@@ -234,7 +237,6 @@ function runsOf(points: readonly Point[], holds: (p: Point) => boolean): [Point,
 /** A loss (or a fold of scores) along the score of one class, the others as in its example, with its gradient by that score. */
 function lossPicture(op: AnyOp, call: readonly unknown[], scores: Tensor): Picture[] {
   const { info } = op;
-  if (scores.rank > 2) return [];
   const row = [...scores.dataSync()].slice(0, scores.shape.at(-1));
   const label = info.params?.target?.is === "label" ? (call[1] as readonly number[])[0]! : undefined;
   const target =
@@ -250,7 +252,7 @@ function lossPicture(op: AnyOp, call: readonly unknown[], scores: Tensor): Pictu
   );
   const folds = info.kind === "reduction";
   const each = (x: Tensor): Tensor => {
-    const args = withScores(op, call, rows).with(0, x);
+    const args = withScores(op, call, x);
     const last = args.at(-1);
     const hasOptions = args.length > 1 && !Array.isArray(last) && !(last instanceof Tensor);
     const options = {
@@ -259,8 +261,7 @@ function lossPicture(op: AnyOp, call: readonly unknown[], scores: Tensor): Pictu
     };
     return op(...(hasOptions ? args.slice(0, -1) : args), options) as Tensor;
   };
-  const x = tensor(Float64Array.from(rows.flat()), { shape: [rows.length, row.length], dtype: "f64" });
-  const { value, pullback } = vjp(each, x);
+  const { value, pullback } = vjp(each, scoresOf(rows));
   const values = [...value.dataSync()];
   const shape = value.shape;
   const ones = tensor(new Float64Array(value.size).fill(1), { shape, dtype: "f64" });
@@ -278,7 +279,7 @@ function lossPicture(op: AnyOp, call: readonly unknown[], scores: Tensor): Pictu
   return [
     curvePicture(op, title, loss, moves ? slope : undefined, {
       x: shares ? "probability →" : `${what} →`,
-      names: [folds ? "value" : info.kind === "loss" && moves ? "loss" : "value", "gradient"],
+      names: [moves && !folds ? "loss" : "value", "gradient"],
       caption: shares ? "the others in proportion" : `x = (${fixed.join(", ")})`,
     }),
   ];
@@ -288,8 +289,7 @@ const rounded = (v: number): number => Number(v.toPrecision(5));
 const sub = (k: number): string => String(k).replace(/\d/g, (d) => "₀₁₂₃₄₅₆₇₈₉"[Number(d)]!);
 
 /** The curve of a function of one number, with its derivative. */
-function elementPicture(op: AnyOp, call: readonly unknown[] | undefined): Picture[] {
-  const [first, ...options] = call ?? [];
+function elementPicture(op: AnyOp, [first, ...options]: readonly unknown[]): Picture[] {
   const alone = options.every((v) => typeof v === "object" && !(v instanceof Tensor));
   if (!(first instanceof Tensor) || first.dtype !== "f32" || !alone) return [];
   const { min = -4, max = 4 } = op.info.domain?.x ?? {};

@@ -6,7 +6,7 @@ import { allLosses } from "simplexgrad/losses";
 import { allOps } from "simplexgrad/ops";
 import { lawTables } from "./laws.ts";
 import { pageOf } from "./page.ts";
-import { mapPictures, picturesOf } from "./pictures.ts";
+import { picturesOf } from "./pictures.ts";
 import { exampleOfCard, runExample } from "./run.ts";
 import { readSources, type Source } from "./source.ts";
 
@@ -43,8 +43,8 @@ export async function reference(root: string): Promise<Reference> {
     const examples = (example.length > 0 ? example : [exampleOfCard(op)]).map((text) => runExample(op, text));
     for (const { wrong } of examples)
       faults.push(...wrong.map((finding) => `${name} (${source.file}): ${finding}`));
-    const draw = source.file.startsWith("ops/maps/") ? mapPictures : picturesOf;
-    const pictures = draw(op, examples[0]!.call);
+    const what = source.file.startsWith("losses/") ? "loss" : isStated(source) ? "map" : "neither";
+    const pictures = picturesOf(op, examples[0]!.call, what);
     for (const { suffix, svg } of pictures) files.set(`ops/${name}${suffix}.svg`, svg);
     files.set(`ops/${name}.md`, await pageOf({ op, source, examples, pictures }));
   }

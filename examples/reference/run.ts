@@ -148,41 +148,49 @@ function splitOutside(text: string): string[] {
 /** Numbers as they were written, from a tensor that may have rounded them to f32. */
 const written = (t: Tensor): number[] => [...t.dataSync()].map((v) => Number(v.toPrecision(7)));
 
+/** Whether an op takes several rows of scores at once, and nothing else says which is which: mixtures, divergences of many. */
+const takesGroups = ({ info }: Op, scores: Tensor): boolean =>
+  info.kind === "structure" && scores.rank === 2 && info.params === undefined;
+
 /**
- * The arguments of a call with other scores: rows of one length. Labels and masks, weights and bounds are those of the example,
- * repeated for every row and, where there are more classes, for these.
+ * The arguments of a call with other scores, m rows of n in f64. Labels and masks, weights and bounds are those of the example,
+ * repeated for every row and, where there are more classes, for these. Of several rows at once the first is another one.
  */
-export function withScores(
-  { info }: Op,
-  call: readonly unknown[],
-  rows: readonly (readonly number[])[],
-): unknown[] {
-  const [m, n] = [rows.length, rows[0]!.length];
-  const params = Object.entries(info.params ?? {});
+export function withScores(op: Op, call: readonly unknown[], x: Tensor): unknown[] {
+  const scores = call[0] as Tensor;
+  const [m, n] = x.shape as readonly [number, number];
+  const params = op.info.params ?? {};
   const filled = (t: Tensor, shape: readonly number[]): Tensor => {
-    const pattern = written(t);
-    const wanted = t.dtype === "bool" || t.dtype === "i32" ? t.dtype : "f64";
-    const data = Float64Array.from(
-      { length: shape.reduce((a, b) => a * b, 1) },
-      (_, i) => pattern[(i % (shape.at(-1) ?? 1)) % pattern.length]!,
-    );
-    return tensor(data, { shape, dtype: wanted });
+    const [pattern, of] = [written(t), t.shape.at(-1) ?? 1];
+    const wide = shape.at(-1) ?? 1;
+    // Rows of the pattern in turn, and the entries of a row in turn.
+    const entry = (i: number): number =>
+      pattern[(Math.floor(i / wide) * of + ((i % wide) % of)) % pattern.length]!;
+    const data = Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => entry(i));
+    return tensor(data, { shape, dtype: t.dtype === "bool" || t.dtype === "i32" ? t.dtype : "f64" });
   };
-  const fitted = (value: unknown, name: string | undefined): unknown => {
-    const kind = params.find(([key]) => key === name)?.[1].is;
-    if (kind === "label") {
+  if (takesGroups(op, scores)) {
+    const size = scores.shape[0]!;
+    const others = ops.slice(filled(scores, [m, size, n]), null, [1, size]);
+    const group = ops.concat([ops.expandDims(x as never, 1), others] as never, 1);
+    const rest = call.slice(1).map((v) => (v instanceof Tensor ? filled(v, [m, size]) : v));
+    return [group, ...rest];
+  }
+  const fitted = (value: unknown, name: string): unknown => {
+    const is = params[name]?.is;
+    if (is === "label") {
       const [label] = value instanceof Tensor ? written(value) : (value as readonly number[]);
       return new Array<number>(m).fill(label!);
     }
     if (!(value instanceof Tensor)) return value;
-    if (kind === "row") return filled(value, [m, n]);
-    if (kind === "classes" || value.size > 1) return filled(value, [kind === undefined ? value.size : n]);
-    return filled(value, value.shape);
+    // What is no row beside each row of scores stays as it is: matrices of classes, numbers.
+    if (is === "row" && (value.rank < 2 || value.shape[0] === scores.shape[0])) return filled(value, [m, n]);
+    return filled(value, is === "classes" || (is === "scalar" && value.size > 1) ? [n] : value.shape);
   };
   return call.map((value, i) => {
-    if (i === 0) return tensor(Float64Array.from(rows.flat()), { shape: [m, n], dtype: "f64" });
+    if (i === 0) return x;
     if (Array.isArray(value) || value instanceof Tensor || typeof value !== "object" || value === null)
-      return fitted(value, params[i - 1]?.[0]);
+      return fitted(value, Object.keys(params)[i - 1] ?? "");
     const { seed, ...options } = value as { readonly seed?: number; readonly [name: string]: unknown };
     const drawn =
       seed === undefined ? {} : { noise: fitted(core.gumbel([n], { seed, dtype: "f64" }), "noise") };

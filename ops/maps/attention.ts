@@ -678,7 +678,7 @@ function checkMixture(place: string, logits: Tensor, priorLogits: Tensor): void 
  *   c_k=\langle g,P_k\rangle
  * @see softmax: K = 1
  * @see logMixtureOfSoftmaxes: its logarithms
- * @example mixtureOfSoftmaxes(tensor([[0, 0], [0, 1]]), tensor([1, 2]))
+ * @example mixtureOfSoftmaxes(tensor([[0, 0, 0], [0, 1, 2]]), tensor([1, 2]))
  */
 export const mixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
   (<D extends FloatDType>(logits: Tensor<Shape, D>, priorLogits: Tensor<Shape, D>): Tensor<Shape, D> => {
@@ -725,7 +725,7 @@ export const mixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
  *   g,r_k\rangle
  * @see logSoftmax: K = 1
  * @see mixtureOfSoftmaxes: its exponential
- * @example logMixtureOfSoftmaxes(tensor([[0, 0], [0, 1]]), tensor([1, 2]))
+ * @example logMixtureOfSoftmaxes(tensor([[0, 0, 0], [0, 1, 2]]), tensor([1, 2]))
  */
 export const logMixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
   (<D extends FloatDType>(logits: Tensor<Shape, D>, priorLogits: Tensor<Shape, D>): Tensor<Shape, D> => {
