@@ -276,7 +276,7 @@ class Scheduler {
             keeps: [],
           };
           steps.push(step);
-          for (const row of node.args) this.walk(step, row);
+          this.walk(step, node.args);
           if (node.word !== "kth") this.kept.set(node, { from: step, lastUse: step.order });
         } else if (node.kind === "scalar" && node.word !== "const" && node.word !== "bound") {
           steps.push({ kind: "scalar", node, order: this.order++, keeps: [] });
@@ -287,9 +287,11 @@ class Scheduler {
       if (pass.reductions.length + pass.writes.length + pass.terms.length === 0) continue;
       const placed = { ...pass, order: this.order++ };
       steps.push(placed);
-      for (const r of placed.reductions) this.walk(placed, r.args[0]!);
-      for (const w of placed.writes) this.walk(placed, w.row);
-      if (placed.terms.length > 0) this.walk(placed, term!);
+      this.walk(placed, [
+        ...placed.reductions.map((r) => r.args[0]!),
+        ...placed.writes.map((w) => w.row),
+        ...(placed.terms.length > 0 ? [term!] : []),
+      ]);
     }
     return steps;
   }
@@ -322,10 +324,8 @@ class Scheduler {
       keeps: [],
       body: [] as Step[],
     };
-    for (const e of rows.keys()) {
-      this.walk(step, e);
-      this.gathered.add(e);
-    }
+    this.walk(step, rows.keys());
+    for (const e of rows.keys()) this.gathered.add(e);
     step.body = this.steps(region, []);
     for (const e of rows.keys()) this.gathered.delete(e);
     steps.push(step);
@@ -364,7 +364,7 @@ class Scheduler {
       terms: [],
     };
     steps.push(pass);
-    for (const e of rows) this.walk(pass, e);
+    this.walk(pass, rows);
     return pass;
   }
 
@@ -384,8 +384,9 @@ class Scheduler {
     });
   }
 
-  /** Notes what a step computes of a row; what an earlier step has computed too, and is dear, is kept. */
-  private walk(step: Step, row: Expr): void {
+  /** Notes what a step computes of rows; what an earlier step has computed too, and is dear, is kept. */
+  private walk(step: Step, rows: Iterable<Expr>): void {
+    const again = new Map<Expr, ReadonlySet<Expr>>();
     const seen = new Set<Expr>();
     const go = (e: Expr): void => {
       if (e.kind === "scalar" || seen.has(e) || this.gathered.has(e)) return;
@@ -395,18 +396,47 @@ class Scheduler {
         kept.lastUse = step.order;
         return;
       }
-      if (costly.has(e.word)) {
-        const from = this.firstSeen.get(e) ?? step;
-        if (from !== step) {
-          from.keeps.push(e);
-          this.kept.set(e, { from, lastUse: step.order });
+      const from = this.firstSeen.get(e);
+      if (from === undefined) this.firstSeen.set(e, step);
+      else if (from !== step && e.sort === "number") {
+        const dear = this.dear(e);
+        if (dear.size > 0) {
+          again.set(e, dear);
           return;
         }
-        this.firstSeen.set(e, step);
       }
       e.args.forEach(go);
     };
+    for (const e of rows) go(e);
+    // As much as was computed before; but what several of these hang on is one row, and they would be several.
+    const readers = new Map<Expr, number>();
+    for (const dear of again.values()) for (const d of dear) readers.set(d, (readers.get(d) ?? 0) + 1);
+    const computed: Expr[] = [];
+    for (const [e, dear] of again) {
+      const apart = [...dear].every((d) => readers.get(d) === 1);
+      if (!apart) computed.push(e);
+      for (const row of apart ? [e] : dear) {
+        if (this.kept.has(row)) continue;
+        const from = this.firstSeen.get(row)!;
+        from.keeps.push(row);
+        this.kept.set(row, { from, lastUse: step.order });
+      }
+    }
+    // What else those read is read here.
+    again.clear();
+    for (const e of computed) e.args.forEach(go);
+  }
+
+  /** The uppermost of the dear words that a row is made of, as far as it is not kept. */
+  private dear(row: Expr): ReadonlySet<Expr> {
+    const found = new Set<Expr>();
+    const go = (e: Expr): void => {
+      if (e.kind === "scalar" || this.kept.has(e) || this.gathered.has(e)) return;
+      if (costly.has(e.word)) found.add(e);
+      else e.args.forEach(go);
+    };
     go(row);
+    return found;
   }
 
   /** Gives every kept row a place: the memory of a result that is written at or after its last use, or a scratch row. */

@@ -166,10 +166,10 @@ export function entmaxOf(
     // Put so that NaN counts as inside, and comes out.
     const above = not(lessEqual(v, -1)) as RowMask;
     const inside = heavy ? (and(above, not(equal(u, Number.NEGATIVE_INFINITY))) as RowMask) : above;
-    // log p = log1p(εu)/ε, and its limit u at ε = 0: without dividing by ε where it is differentiated. εu ≤ 0 for ε ≥ 0, and
-    // log p ≤ 0, which logarithm and exponential are told: they have fewer cases to look for then.
+    // log p = log1p(εu)/ε, and its limit u at ε = 0, without dividing by ε.
+    const logP = mul(u, log1pRatio(v)) as Row;
+    // The same for p in fewer steps: εu ≤ 0 for ε ≥ 0, and log p ≤ 0, which spares logarithm and exponential some cases.
     const short = select(flat, u, mul(log1p(heavy ? v : minimum(v, 0)), inverse)) as Row;
-    const logP = differentiateAs(short, mul(u, log1pRatio(v))) as Row;
     const q = differentiateAs(exp(minimum(short, 0)), exp(logP)) as Row;
     return { u, v, inside, logP, p: select(inside, q, 0) as Row };
   };

@@ -238,6 +238,53 @@ const budgets: Record<
       ],
     },
   },
+  log1pOfUnit: {
+    emit: math.log1pOfUnit,
+    exact: Math.log1p,
+    ulp: 2,
+    ranges: {
+      f32: [
+        [0, 1],
+        [-37, 0, "log"],
+      ],
+      f64: [
+        [0, 1],
+        [-300, 0, "log"],
+      ],
+    },
+  },
+  log1pRatioOfUnit: {
+    emit: math.log1pRatioOfUnit,
+    exact: (x) => special.log1pRatio(x, 0),
+    ulp: 3,
+    ranges: {
+      f32: [
+        [0, 1],
+        [-37, 0, "log"],
+      ],
+      f64: [
+        [0, 1],
+        [-300, 0, "log"],
+      ],
+    },
+  },
+  log1pNonPositive: {
+    emit: math.log1pNonPositive,
+    exact: Math.log1p,
+    ulp: 2,
+    ranges: {
+      f32: [
+        [-1, 0],
+        [-0.5, 0],
+        [-37, 0, "-log"],
+      ],
+      f64: [
+        [-1, 0],
+        [-0.5, 0],
+        [-300, 0, "-log"],
+      ],
+    },
+  },
   tanh: {
     emit: math.tanh,
     exact: Math.tanh,
@@ -538,6 +585,17 @@ test("NaN stays NaN and limits are exact", () => {
       math.log1p,
       [
         [inf, inf],
+        [-1, -inf],
+        [-1.5, nan],
+        [-inf, nan],
+        [0, 0],
+      ],
+    ],
+    ["log1pOfUnit", math.log1pOfUnit, [[0, 0]]],
+    [
+      "log1pNonPositive",
+      math.log1pNonPositive,
+      [
         [-1, -inf],
         [-1.5, nan],
         [-inf, nan],

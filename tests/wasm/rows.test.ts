@@ -785,6 +785,25 @@ describe("schedule", () => {
     expect(plan.slots).toBe(1);
   });
 
+  test("what was made of a dear row is kept in its place", () => {
+    const w = R.div(exps, R.add(1, exps)) as R.Row;
+    const plan = schedule(program("ratio", [x], [R.div(w, R.sum(w))]));
+    expect([...plan.kept.keys()].map(({ word }) => word)).toEqual(["div"]);
+  });
+
+  test("a dear row that two rows are made of is kept for both, and what they read besides is not overwritten", () => {
+    const logs = R.log(R.add(1, R.abs(x))) as R.Row;
+    const [a, b] = [R.add(exps, 1), R.mul(exps, logs)] as [R.Row, R.Row];
+    const mean = R.div(R.add(R.sum(a), R.sum(b)), R.sum(logs)) as R.Scalar;
+    const result = R.mul(R.sub(a, mean), b) as R.Row;
+    const plan = schedule(program("shared", [x], [result]));
+    expect([...plan.kept.keys()].map(({ word }) => word).sort()).toEqual(["exp", "log"]);
+    check(program("shared", [x], [result]), (n, random) => [row(uniform(3 * n, random, -2, 2), n)], {
+      rows: 3,
+      tolerance: { f32: 1e-5, f64: 1e-12 },
+    });
+  });
+
   test("what one pass alone reads is not kept", () => {
     const plan = schedule(program("two sums", [x], [R.sum(exps), R.sum(R.mul(exps, z))]));
     expect(plan.kept.size).toBe(0);

@@ -5,39 +5,23 @@ import type { Expr, SeriesParts } from "../../row/expr.ts";
 import type { Pass, Step } from "../../row/schedule.ts";
 import type { Local } from "./assembler.ts";
 import { adding, emitHot, fold, keeping, type Sink, writing } from "./emit-sinks.ts";
-import { type Frame, Site, type Stream } from "./emit-values.ts";
+import { costOf, type Frame, Site, type Stream } from "./emit-values.ts";
 import * as op from "./opcodes.ts";
 
 /** Vectors per turn of the main loop: what costs much has the processor busy without that, and long code is slow to compile. */
-const copiesFor = (cost: number): number => (cost <= 4 ? 8 : cost <= 40 ? 4 : 1);
+const copiesFor = (cost: number): number => (cost <= 4 ? 8 : cost <= 120 ? 4 : 2);
 /** Turns of the main loop after which partial sums go to the outer ones. */
 const turnsPerBlock = 16;
-
-/** Rough cost of a word in vector instructions. */
-const costs: { readonly [word: string]: number } = {
-  exp: 16,
-  expm1: 30,
-  log: 28,
-  log1p: 34,
-  pow: 70,
-  posPow: 72,
-  sin: 40,
-  cos: 40,
-  tanh: 40,
-  erf: 60,
-  logNormalCdf: 160,
-  sigmoid: 24,
-  softplus: 55,
-  xlogx: 30,
-  log1pRatio: 80,
-  expm1Ratio: 80,
-};
 
 /** The rows that sinks read, with the number of readers, and those among them that stand in memory. */
 class Needs {
   readonly uses = new Map<Expr, number>();
   readonly sources = new Map<Expr, Stream>();
   readonly divisors = new Set<Expr>();
+  /** The mask without which a row does not count: all that read it do so through a choice by that mask. */
+  readonly guards = new Map<Expr, Expr | undefined>();
+  /** Words worth an order of their own, arguments first. */
+  readonly dear: readonly Expr[];
   index = false;
   cost = 0;
 
@@ -55,10 +39,32 @@ class Needs {
       if (e.word === "index") this.index = true;
       if (e.word === "div" && e.args[1]!.kind === "scalar" && frame.folded(e.args[1]!))
         this.divisors.add(e.args[1]!);
-      this.cost += costs[e.word] ?? 1;
+      this.cost += costOf(e);
       e.args.forEach(visit);
     };
     for (const sink of sinks) sink.reads.forEach(visit);
+
+    // Where entries have been gathered the mask holds for nearly all.
+    if (frame.extent.gathered.size === 0) this.guard(sinks);
+    this.dear = [...this.uses.keys()]
+      .filter((e) => costOf(e) > 4 && !this.sources.has(e) && this.guards.get(e) === undefined)
+      .sort((a, b) => a.id - b.id);
+  }
+
+  private guard(sinks: readonly Sink[]): void {
+    const meet = (e: Expr, mask: Expr | undefined): void => {
+      this.guards.set(e, this.guards.has(e) && this.guards.get(e) !== mask ? undefined : mask);
+    };
+    for (const sink of sinks) for (const e of sink.reads) meet(e, undefined);
+    // What reads a node has a larger number.
+    for (const e of [...this.uses.keys()].sort((a, b) => b.id - a.id)) {
+      if (this.sources.has(e)) continue;
+      const [mask, chosen] = e.args;
+      e.args.forEach((arg) => {
+        const guarded = e.word === "select" && arg === chosen && mask!.kind === "row";
+        meet(arg, guarded ? mask : this.guards.get(e));
+      });
+    }
   }
 }
 
@@ -129,14 +135,22 @@ export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
       if (lanes.type === "f64") f.op(op.i64ExtendI32U);
       f.op(lanes.intSplat).get(frame.laneNumbers).op(lanes.intGtS).set(valid);
     }
-    for (let copy = 0; copy < vectors; copy++) {
-      const site = new Site(frame, needs.uses, {
-        sources: needs.sources,
-        bases,
-        copy,
-        position,
-        ...(masked ? { valid, left } : {}),
-      });
+    const sites = Array.from(
+      { length: vectors },
+      (_, copy) =>
+        new Site(frame, needs.uses, {
+          sources: needs.sources,
+          guards: needs.guards,
+          bases,
+          copy,
+          position,
+          ...(masked ? { valid, left } : {}),
+        }),
+    );
+    // One dear word for all vectors before the next: a processor looks ahead by about two of them, and those of one vector wait
+    // for each other.
+    if (needs.dear.length > 1) for (const e of needs.dear) for (const site of sites) site.local(e);
+    for (const site of sites) {
       for (const sink of sinks) sink.take(site);
       for (const sink of sinks) sink.put?.(site);
       site.close();
@@ -145,63 +159,47 @@ export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
 
   const flushes = sinks.filter((s) => s.flush);
   f.i32(0).set(offset);
-  if (copies > 1) {
+  // What is left of a row after turns of several vectors needs no flushing.
+  const turns = (vectors: number): void => {
     const full = f.local("i32");
-    f.get(end)
-      .i32(-16 * copies)
+    const turn = (to: Local): void => {
+      const next = f.loop();
+      body(vectors, false);
+      f.get(offset)
+        .i32(16 * vectors)
+        .op(op.i32Add)
+        .tee(offset)
+        .get(to)
+        .op(op.i32LtU)
+        .brIf(next)
+        .end();
+    };
+    f.get(offset)
+      .get(end)
+      .i32(-16 * vectors)
       .op(op.i32And)
-      .tee(full);
-    f.if();
-    if (flushes.length > 0) {
+      .tee(full)
+      .op(op.i32LtU)
+      .if();
+    if (flushes.length === 0 || vectors < copies) turn(full);
+    else {
       const stop = f.local("i32");
       const blocks = f.loop();
       f.get(full)
         .get(offset)
-        .i32(16 * copies * turnsPerBlock)
+        .i32(16 * vectors * turnsPerBlock)
         .op(op.i32Add)
         .tee(stop);
       f.get(full).get(stop).op(op.i32LtU, op.select).set(stop);
-      const turns = f.loop();
-      body(copies, false);
-      f.get(offset)
-        .i32(16 * copies)
-        .op(op.i32Add)
-        .tee(offset)
-        .get(stop)
-        .op(op.i32LtU)
-        .brIf(turns)
-        .end();
+      turn(stop);
       for (const sink of flushes) sink.flush!();
       f.get(offset).get(full).op(op.i32LtU).brIf(blocks).end();
       f.free(stop);
-    } else {
-      const turns = f.loop();
-      body(copies, false);
-      f.get(offset)
-        .i32(16 * copies)
-        .op(op.i32Add)
-        .tee(offset)
-        .get(full)
-        .op(op.i32LtU)
-        .brIf(turns)
-        .end();
     }
     f.end().free(full);
-  }
-  f.get(offset).get(end).i32(-16).op(op.i32And, op.i32LtU);
-  f.if();
-  const single = f.loop();
-  body(1, false);
-  f.get(offset)
-    .i32(16)
-    .op(op.i32Add)
-    .tee(offset)
-    .get(end)
-    .i32(-16)
-    .op(op.i32And, op.i32LtU)
-    .brIf(single)
-    .end();
-  f.end();
+  };
+  if (copies > 1) turns(copies);
+  turns(1);
   f.get(offset).get(end).op(op.i32LtU);
   f.if();
   body(1, true);

@@ -17,8 +17,10 @@ export type EmitWord = (
   known: {
     /** The order of a ratio. */
     readonly order: number;
-    /** The first argument is certainly not above 0. */
+    /** The first argument is certainly not above 0 (or is NaN). */
     readonly nonPositive: boolean;
+    /** The first argument certainly lies in [0, 1] (or is NaN). */
+    readonly unit: boolean;
   },
 ) => Local;
 
@@ -146,6 +148,35 @@ export class Frame {
   }
 }
 
+const costs: { readonly [word: string]: number } = {
+  exp: 16,
+  expm1: 30,
+  log: 28,
+  log1p: 30,
+  pow: 70,
+  posPow: 72,
+  sin: 40,
+  cos: 40,
+  tanh: 40,
+  erf: 60,
+  logNormalCdf: 160,
+  sigmoid: 24,
+  softplus: 36,
+  xlogx: 30,
+  log1pRatio: 80,
+  expm1Ratio: 80,
+};
+
+/** Rough cost of a node in vector instructions. */
+export function costOf(e: Expr): number {
+  if ((e.word === "log1p" || e.word === "log1pRatio") && inUnit(e.args[0]!)) return 14;
+  if (e.word === "div" && e.args[1]!.kind === "row") return 5;
+  return costs[e.word] ?? 1;
+}
+
+/** From here on a branch that may be mispredicted pays. */
+const worthGuarding = 16;
+
 /** One vector of entries of the rows that a loop computes. */
 export class Site {
   readonly frame: Frame;
@@ -155,6 +186,10 @@ export class Site {
   /** Where this turn of the loop reads and writes, by the row's pointer. */
   private readonly bases: ReadonlyMap<Local, Local>;
   private readonly values: Map<Expr, Local>;
+  /** The mask without which a row does not count. */
+  private readonly guards: ReadonlyMap<Expr, Expr | undefined>;
+  /** The mask of the branch that is being written. */
+  private within: Expr | undefined;
   private readonly owned: Local[] = [];
   /** Which vector of the turn this is. */
   readonly copy: number;
@@ -172,6 +207,7 @@ export class Site {
       sources?: ReadonlyMap<Expr, Stream>;
       bases?: ReadonlyMap<Local, Local>;
       values?: Iterable<readonly [Expr, Local]>;
+      guards?: ReadonlyMap<Expr, Expr | undefined>;
       copy?: number;
       valid?: Local;
       left?: Local;
@@ -183,6 +219,7 @@ export class Site {
     this.sources = at.sources ?? new Map();
     this.bases = at.bases ?? new Map();
     this.values = new Map(at.values);
+    this.guards = at.guards ?? new Map();
     this.copy = at.copy ?? 0;
     this.valid = at.valid;
     this.left = at.left;
@@ -211,7 +248,15 @@ export class Site {
     const source = this.sources.get(e);
     if (source) this.load(source, e.sort === "bool");
     else if (e.word === "index") this.pushIndex();
-    else pushWord(frame, e, this);
+    else {
+      const mask = this.guards.get(e);
+      if (mask !== undefined && mask !== this.within && this.costAlone(e) >= worthGuarding) {
+        const { within } = this;
+        this.within = mask;
+        this.pushGuarded(e, mask);
+        this.within = within;
+      } else pushWord(frame, e, this);
+    }
     if ((this.uses.get(e) ?? 0) > 1) {
       const l = this.temporary();
       frame.f.tee(l);
@@ -237,6 +282,35 @@ export class Site {
       }
     }
     return l;
+  }
+
+  /** What computing a row takes that nothing else here needs, in vector instructions. */
+  private costAlone(row: Expr): number {
+    let cost = 0;
+    const readers = new Map<Expr, number>([[row, Infinity]]);
+    const visit = (e: Expr): void => {
+      const count = (readers.get(e) ?? 0) + 1;
+      readers.set(e, count);
+      if (e.kind === "scalar" || count < this.uses.get(e)! || this.values.has(e) || this.sources.has(e))
+        return;
+      cost += costOf(e);
+      e.args.forEach(visit);
+    };
+    visit(row);
+    return cost;
+  }
+
+  /** Leaves a row on the stack that counts only where a mask holds: computed if any lane of the vector does, and 0 otherwise. */
+  private pushGuarded(e: Expr, mask: Expr): void {
+    const { f } = this.frame;
+    const result = this.temporary();
+    const holds = this.local(mask);
+    const before = new Set(this.values.keys());
+    f.get(this.frame.constant(0)).set(result).get(holds).op(op.v128AnyTrue).if();
+    pushWord(this.frame, e, this);
+    f.set(result).end().get(result);
+    // What became known in the branch is not known behind it.
+    for (const known of this.values.keys()) if (!before.has(known)) this.values.delete(known);
   }
 
   /** Done with this vector: its locals may be used again. */
@@ -353,6 +427,10 @@ export function emitScalar(frame: Frame, e: Expr): void {
   site.close();
 }
 
+/** What is evaluated where an expression stands for another in derivatives alone. */
+const evaluatedAs = (e: Expr): Expr =>
+  e.word === "stop" || e.word === "differentiateAs" ? evaluatedAs(e.args[0]!) : e;
+
 /** The row of which a scalar is the maximum, computed here or read back. */
 function maximumOf(e: Expr): Expr | undefined {
   if (e.word === "max") return e.args[0];
@@ -360,7 +438,8 @@ function maximumOf(e: Expr): Expr | undefined {
 }
 
 /** Whether a number is certainly not above 0 (or is NaN): exp needs no guard against overflow there. */
-function nonPositive(e: Expr): boolean {
+function nonPositive(of: Expr): boolean {
+  const e = evaluatedAs(of);
   const [a, b] = e.args as [Expr, Expr];
   switch (e.word) {
     case "const":
@@ -372,13 +451,15 @@ function nonPositive(e: Expr): boolean {
     case "minimum":
       return nonPositive(a) || nonPositive(b);
     case "mul":
+    case "mulZero":
       return (nonPositive(a) && nonNegative(b)) || (nonNegative(a) && nonPositive(b));
     default:
       return false;
   }
 }
 
-function nonNegative(e: Expr): boolean {
+function nonNegative(of: Expr): boolean {
+  const e = evaluatedAs(of);
   switch (e.word) {
     case "const":
       return (e.detail as number) >= 0;
@@ -395,10 +476,32 @@ function nonNegative(e: Expr): boolean {
       return true;
     case "mul":
       return e.args[0] === e.args[1] || e.args.every(nonNegative);
+    case "select":
+      return e.args.slice(1).every(nonNegative);
     case "add":
     case "div":
     case "sum":
       return e.args.every(nonNegative);
+    default:
+      return false;
+  }
+}
+
+/** Whether a number certainly lies in [0, 1] (or is NaN). */
+function inUnit(of: Expr): boolean {
+  const e = evaluatedAs(of);
+  const [a, b, c] = e.args as [Expr, Expr, Expr];
+  switch (e.word) {
+    case "const":
+      return (e.detail as number) >= 0 && (e.detail as number) <= 1;
+    case "exp":
+      return nonPositive(a);
+    case "sigmoid":
+      return true;
+    case "mul":
+      return inUnit(a) && inUnit(b);
+    case "select":
+      return inUnit(b) && inUnit(c);
     default:
       return false;
   }
@@ -515,7 +618,11 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
       const emit = e.meaning?.wasm as EmitWord | undefined;
       if (emit === undefined) throw new Error(`the word ${e.word} has no instructions`);
       const args: [Local, Local?] = b ? [site.local(a), site.local(b)] : [site.local(a)];
-      const l = emit(f, lanes.type, args, { order: e.detail as number, nonPositive: nonPositive(a) });
+      const l = emit(f, lanes.type, args, {
+        order: e.detail as number,
+        nonPositive: nonPositive(a),
+        unit: inUnit(a),
+      });
       f.get(l).free(l);
     }
   }

@@ -224,10 +224,19 @@ const logTail: PerWidth<Coefficients> = {
   ],
 };
 
+/** The same up to s² = 1/9. */
+const unitLogTail: PerWidth<Coefficients> = {
+  f32: [0.6666641313308829, 0.4002169904143051, 0.279991413069091, 0.28024457939829556],
+  f64: [
+    0.666666666666663, 0.4000000000015724, 0.2857142854785407, 0.222222239697208, 0.18181743925261448,
+    0.15386559916265033, 0.13300973673456984, 0.12106085564758715, 0.08340104549275736, 0.17018569587091179,
+  ],
+};
+
 interface LogOptions {
   /** Added to u before the logarithm is taken, without rounding: the part of 1 + x that u has lost. */
   readonly lost?: Local;
-  /** u − 1 before it was rounded, for a u of at most 1: where u is near 1 it is all that counts, elsewhere nothing was lost. */
+  /** u − 1 before it was rounded, for a u of at most 1: above ½ it is all that counts, and below nothing was lost. */
   readonly minusOne?: Local;
   /** u may be subnormal. */
   readonly subnormal?: boolean;
@@ -240,13 +249,15 @@ function logOf(
   f: Fn,
   w: Width,
   u: Local,
-  { lost, minusOne, subnormal, tail = logTail[w] }: LogOptions,
+  { lost, minusOne, subnormal, tail = (minusOne === undefined ? logTail : unitLogTail)[w] }: LogOptions,
 ): Local {
   const { add, sub, mul, div, lt, ge, eq, intAdd, intSub, intShl, intShrS, intShrU, intGtS, pmax } = lanes[w];
   const bits = fractionBits[w];
   const one = f.constant(w, 1);
-  // √½ as bits; subtracting it carries into the exponent exactly where the fraction is below √2.
-  const root = w === "f32" ? f.constant("i32", 0x3f3504f3) : f.constant("i64", 0x3fe6a09e667f3bcdn);
+  // √½ as bits; subtracting it carries into the exponent exactly where the fraction is below √2. For m in (½, 1], just above ½.
+  const [short, long] =
+    minusOne === undefined ? [0x3f3504f3, 0x3fe6a09e667f3bcdn] : [0x3f000001, 0x3fe0000000000001n];
+  const root = w === "f32" ? f.constant("i32", short) : f.constant("i64", long);
   const fraction = w === "f32" ? f.constant("i32", 0x7fffff) : f.constant("i64", 0xfffffffffffffn);
   const k = f.local("v128");
   const m = f.local("v128");
@@ -333,23 +344,28 @@ export function log1p(f: Fn, w: Width, x: Local): Local {
   return r;
 }
 
-/** `logTail` up to s = ⅓. */
-const unitLogTail: PerWidth<Coefficients> = {
-  f32: [0.6666641313308829, 0.40021699041430507, 0.27999141306909095, 0.28024457939829556],
-  f64: [
-    0.666666666666663, 0.4000000000015724, 0.28571428547854073, 0.222222239697208, 0.18181743925261448,
-    0.15386559916265034, 0.13300973673456984, 0.12106085564758714, 0.08340104549275735, 0.17018569587091178,
-  ],
-};
-
 /** log(1 + x) for x known to lie in [0, 1]: nothing to take apart, and no limit to look for. */
 export function log1pOfUnit(f: Fn, w: Width, x: Local): Local {
   const { add, sub, mul, div } = lanes[w];
   const s = store(f.get(x).get(x).get(f.constant(w, 2)).op(add, div));
   const z = store(f.get(s).get(s).op(mul));
+  // x − s·(x − R)
   f.get(x).get(s).get(x);
   polynomial(f, w, z, unitLogTail[w]).get(z).op(mul, sub, mul, sub);
   f.free(s, z);
+  return store(f);
+}
+
+/** log(1 + x)/x for x known to lie in [0, 1]. */
+export function log1pRatioOfUnit(f: Fn, w: Width, x: Local): Local {
+  const { add, mul, div } = lanes[w];
+  const [one, two] = [f.constant(w, 1), f.constant(w, 2)];
+  const r = store(f.get(one).get(two).get(x).op(add, div));
+  const z = store(f.get(r).get(x).op(mul));
+  f.get(z).get(z).op(mul).set(z);
+  // (2 + R)/(2 + x)
+  polynomial(f, w, z, unitLogTail[w]).get(z).op(mul).get(two).op(add).get(r).op(mul);
+  f.free(r, z);
   return store(f);
 }
 
