@@ -45,8 +45,9 @@ function focalOf(
 
 /**
  * −α·(1 − pₜ)^γ·log pₜ: the more certain the right class is, the less a sample counts, so that many easy ones do not drown
- * the few hard ones. Exact also where pₜ rounds to 1.  Only an α per class balances the classes: one α for all multiplies
- * every loss alike.
+ * the few hard ones. Exact also where pₜ rounds to 1.
+ *
+ * Only an α per class balances the classes: one α for all multiplies every loss alike.
  *
  * @formula L = -\alpha\,(1-p_t)^\gamma\log p_t,\qquad p=\mathrm{softmax}(x)
  * @gradient dx = \alpha\,(1-p_t)^{\gamma-1}\bigl(1-p_t-\gamma\,p_t\log p_t\bigr)(p-e_t),\qquad d\gamma=L\log(1-p_t),\qquad

@@ -61,7 +61,7 @@ const shortened = (text: string): string =>
 
 /** Rows as a reader writes them. */
 const written = (rows: readonly (readonly number[])[]): string =>
-  rows.map((row) => `(${row.map(String).join(", ").replaceAll("-", "−")})`).join(", ");
+  rows.map((row) => `(${row.join(", ").replaceAll("-", "−").replaceAll("Infinity", "∞")})`).join(", ");
 
 /** The op as a function of scores alone, with the other arguments of its first example. */
 function ofScores(op: Op): LawFunction {

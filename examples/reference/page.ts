@@ -100,14 +100,15 @@ const commonOptions: {
 
 /** Arguments before the options: tensors, or labels. */
 function positional({ info }: Op): string[] {
-  if (info.kind === "structure") return [];
+  const params = Object.entries(info.params ?? {});
+  if (info.kind === "structure") return params.flatMap(([name, { is }]) => (is === "label" ? [name] : []));
   const isOptions = (v: unknown): boolean =>
     typeof v === "object" &&
     v !== null &&
     !Array.isArray(v) &&
     !["i32", "bool", "f64", "f32"].some((mark) => mark in v);
   const count = (info.examples[0]?.args.filter((v) => !isOptions(v)).length ?? 1) - 1;
-  return Object.keys(info.params ?? {}).slice(0, count);
+  return params.slice(0, count).map(([name]) => name);
 }
 
 /** How an op is called: `entmax(x, { alpha?, axis? })`. */
@@ -141,10 +142,11 @@ const beforeOptions: { readonly [is in Param["is"]]?: string } = {
 function argumentsOf(info: OpInfo, options: readonly OptionText[]): string | undefined {
   const params = info.params ?? {};
   const rows = [
-    ...(info.kind === "structure" ? [] : Object.entries(params))
+    ...Object.entries(params)
       .filter(
         ([name, { is }]) =>
-          (name === "target" || is === "label" || is === "row") && !options.some((o) => o.name === name),
+          (is === "label" || (is === "row" && info.kind !== "structure")) &&
+          !options.some((o) => o.name === name),
       )
       .map(([name, param]) => [name, whatStands(param), "", boundsOf(info, name, param)]),
     ...options.map(({ name, text }) => [

@@ -70,8 +70,7 @@ function indexOf(families: ReadonlyMap<string, readonly Op[]>, opening: (file: s
     return [
       `## ${title}`,
       ...within.flatMap(([file, ops]) => [
-        `### ${heading(file)}`,
-        opening(file),
+        `**${firstSentence(opening(file))}**`,
         ops.map(({ info }) => `- [\`${info.name}\`](ops/${info.name}.md): ${info.doc}`).join("\n"),
       ]),
     ];
@@ -79,11 +78,7 @@ function indexOf(families: ReadonlyMap<string, readonly Op[]>, opening: (file: s
   return `${[introduction, ...sections].join("\n\n")}\n`;
 }
 
-/** `losses/fenchel-young.ts` → Fenchel young. */
-function heading(file: string): string {
-  const words = file.replace(/^.*\//, "").replace(".ts", "").replaceAll("-", " ");
-  return words[0]!.toUpperCase() + words.slice(1);
-}
+const firstSentence = (text: string): string => /^.*?\.(?= |$)/.exec(text)?.[0] ?? text;
 
 const introduction = `# Reference
 
@@ -91,6 +86,6 @@ A page for every op: the problem it solves, its formula and gradient, how it is 
 
 ## Notation
 
-$\`x\`$ is a row of $\`n\`$ scores (the last axis, or the one that \`axis\` names), $\`p\`$ the row of probabilities that a map makes of it, $\`t\`$ the right class, $\`e_t\`$ the row that is 1 there and 0 elsewhere, $\`q\`$ a target distribution. $\`g\`$ is the cotangent, the gradient of what is to be minimised by the result; $\`dx\`$ is what a map makes of it, its gradient by the scores, and $\`d\\theta\`$ that by an option θ. For losses $\`dx\`$ is the gradient of the loss itself. $\`\\langle a,b\\rangle=\\sum_i a_ib_i\`$, $\`(v)_+=\\max(v,0)\`$, $\`\\sigma(v)=1/(1+e^{-v})\`$, $\`\\mathbf 1[\\cdot]\`$ is 1 where the condition holds and 0 elsewhere, $\`S\`$ is the support $\`\\{i: p_i>0\\}\`$. Products and functions of rows are entry by entry; logarithms are natural.
+$\`x\`$ is a row of $\`n\`$ scores (the last axis, or the one that \`axis\` names), $\`p\`$ the row of probabilities that a map makes of it, $\`t\`$ the right class, $\`e_t\`$ the row that is 1 there and 0 elsewhere, $\`q\`$ a target distribution. $\`g\`$ is the cotangent, the gradient of what is to be minimised by the result; $\`dx\`$ is what a map makes of it, its gradient by the scores, and $\`d\\theta\`$ that by an option θ. For losses $\`dx\`$ is the gradient of the loss itself. $\`\\langle a,b\\rangle=\\sum_i a_ib_i\`$, $\`(v)_+=\\max(v,0)\`$, $\`\\sigma(v)=1/(1+e^{-v})\`$, $\`\\mathbf 1[\\cdot]\`$ is 1 where the condition holds and 0 elsewhere, $\`S\`$ is the support $\`\\{i: p_i>0\\}\`$. Products and functions of rows are entry by entry; logarithms are natural. In the listings \`·₀\` is the product in which 0 times anything is 0, \`c ? a : b\` chooses, and what is folded from a row (m, Σ, #, s), found as a root (τ) or used more than once (r) has a line of its own.
 
 Unless a page says otherwise: a score of −∞ is masked, with probability and gradient exactly 0; a row that holds NaN or +∞, or is −∞ throughout, is NaN, and so is its gradient; other rows never notice. Where a map has a corner the derivative of max(v, 0) at 0 is 0, and the support is where $\`p_i>0\`$ strictly. Among equal scores the lowest index counts first. A single class has probability 1 exactly. Values outside the bounds of an option are refused when they are given as numbers, and make the row NaN when a device computed them.`;

@@ -79,22 +79,24 @@ function importsOf(text: string): string[] {
 
 /** An example in the form that cards have, as a program. */
 export function exampleOfCard({ info }: Op): string {
-  const write = (value: unknown, top: boolean): string => {
-    if (Array.isArray(value))
-      return top ? `tensor(${JSON.stringify(value)})` : `[${value.map((v) => write(v, false)).join(", ")}]`;
-    if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const list = (value: unknown): string =>
+    Array.isArray(value)
+      ? `[${value.map(list).join(", ")}]`
+      : typeof value === "number"
+        ? show(value)
+        : JSON.stringify(value);
+  const write = (value: unknown): string => {
+    if (Array.isArray(value)) return `tensor(${list(value)})`;
+    if (typeof value !== "object" || value === null) return list(value);
     const [[key, data] = ["", undefined], ...others] = Object.entries(value);
-    if (others.length === 0 && ["f32", "f64"].includes(key)) return `tensor(${JSON.stringify(data)})`;
-    if (others.length === 0 && key === "i32") return `tensor(${JSON.stringify(data)}, { dtype: "i32" })`;
-    if (others.length === 0 && key === "bool") return `tensor(${JSON.stringify(data)}, { dtype: "bool" })`;
+    if (others.length === 0 && ["f32", "f64", "bool"].includes(key)) return `tensor(${list(data)})`;
+    if (others.length === 0 && key === "i32") return `tensor(${list(data)}, { dtype: "i32" })`;
     return `{ ${Object.entries(value)
-      .map(([key, v]) => `${key}: ${write(v, true)}`)
+      .map(([key, v]) => `${key}: ${write(v)}`)
       .join(", ")} }`;
   };
-  const args = info.examples[0]!.args.map((value) => write(value, true));
-  return `${info.name}(${args.join(", ")})`.replaceAll(/(-?\d+\.\d{5,})/g, (v) =>
-    String(Number(Number(v).toFixed(4))),
-  );
+  const args = info.examples[0]!.args.map(write);
+  return `${info.name}(${args.join(", ")})`;
 }
 
 /** Tensors as nested arrays, in whatever holds them. */

@@ -32,7 +32,9 @@ interface Fused {
 /**
  * The distribution near the scores that is constant over stretches of neighbours: argmin ½‖p − x/γ‖² + (λ/γ)·Σ|pᵢ₊₁ − pᵢ|
  * over the simplex, which is sparsemax of the total-variation proximal step. Entries that are fused are equal to the last
- * digit, and small ones are exactly 0. λ = 0 is sparsemax of x/γ.  A row that holds NaN or an infinity is NaN.
+ * digit, and small ones are exactly 0. λ = 0 is sparsemax of x/γ.
+ *
+ * A row that holds NaN or an infinity is NaN.
  *
  * @formula p = \arg\min_{q\in\Delta}\tfrac12\Bigl\|q-\frac
  *   x\gamma\Bigr\|^2+\frac\lambda\gamma\sum_i|q_{i+1}-q_i|=\mathrm{sparsemax}\Bigl(\frac y\gamma\Bigr),\qquad
