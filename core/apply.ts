@@ -69,19 +69,30 @@ export function apply(
   float: FloatDType,
   shapes: readonly (readonly number[])[],
 ): Tensor[] {
-  const bits = formula.differentiable ? trackedBits(operands) & formula.floatInputs : 0;
-  if (bits === 0) return run(formula.runnable, operands, layout.strides, layout, backend, float, shapes);
+  const tracked = trackedBits(operands);
+  const bits = formula.differentiable ? tracked & formula.floatInputs : 0;
+  if (bits === 0) {
+    const made = run(formula.runnable, operands, layout.strides, layout, backend, float, shapes);
+    // Integers end the path: messages say where.
+    if (tracked !== 0 && !formula.differentiable)
+      record({ name: formula.name, vjp: formulaVjp }, tensorsAmong(operands), made);
+    return made;
+  }
   const gradient = formula.gradient(bits);
   const made = run(gradient.forward, operands, layout.strides, layout, backend, float, shapes);
   const saved = made.length > shapes.length ? made.splice(shapes.length) : NONE;
   const application: Application = { formula, operands, layout, float, gradient, saved };
+  record({ name: formula.name, vjp: formulaVjp }, tensorsAmong(operands), made, application);
+  return made;
+}
+
+function tensorsAmong(operands: readonly (Tensor | number)[]): Tensor[] {
   const tensors: Tensor[] = [];
   for (let i = 0; i < operands.length; i++) {
     const t = operands[i]!;
     if (typeof t !== "number") tensors.push(t);
   }
-  record({ name: formula.name, vjp: formulaVjp }, tensors, made, application);
-  return made;
+  return tensors;
 }
 
 const NONE: readonly Tensor[] = /* @__PURE__ */ Object.freeze([]);

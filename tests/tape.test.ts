@@ -18,6 +18,7 @@ import {
 import { newTensor, Tensor } from "../core/tensor.ts";
 import { broadcastTo, flip, padWindow, reshape, slice, sumTo, transpose } from "../core/views.ts";
 import { add, cast, mul, sin } from "../ops/elementwise.ts";
+import { argmax } from "../ops/reduce.ts";
 
 const f64 = { dtype: "f64" } as const;
 const sum = (t: Tensor): Tensor => sumTo(t, []);
@@ -273,6 +274,8 @@ describe("refusals name place, finding and way out", () => {
   test("a path that ends in integers", () => {
     const f = (x: Tensor): Tensor => sum(cast(cast(x, "i32"), "f64") as Tensor);
     refuses(() => grad(f)(x), GradientError, /the path ends in integers at cast/);
+    const largest = (x: Tensor): Tensor => sum(cast(argmax(x as Tensor<[2], "f64">), "f64") as Tensor);
+    refuses(() => grad(largest)(x), GradientError, /the path ends in integers at argmax/);
     refuses(
       () => grad((x: Tensor) => cast(sum(x), "i32") as Tensor)(x),
       GradientError,
