@@ -134,10 +134,16 @@ function verdict(plain: readonly Outcome[], fewer: readonly Outcome[]): string {
 const { values } = parseArgs({
   options: { seeds: { type: "string", default: "5" }, epochs: { type: "string" }, size: { type: "string" } },
 });
-const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => i + 1);
+const chosen = sizes.filter(({ title }) => title === (values.size ?? title));
+const counts = [values.seeds, values.epochs ?? "1"].map(Number);
+if (chosen.length === 0 || !counts.every((count) => Number.isInteger(count) && count > 0)) {
+  console.error("The options are --seeds and --epochs, whole numbers from 1, and --size small or large.");
+  process.exit(2);
+}
+const seeds = Array.from({ length: counts[0]! }, (_, i) => i + 1);
 const data = tensorsOf(await loadData("digits"));
 
-for (const given of sizes.filter(({ title }) => title === (values.size ?? title))) {
+for (const given of chosen) {
   const size = { ...given, epochs: Number(values.epochs ?? given.epochs) };
   const bar = new SingleBar({
     format: "{bar} {percentage} %  {what}",
