@@ -10,20 +10,24 @@ import { heads } from "../examples/main-job/heads.ts";
 import { taskOf, train } from "../examples/main-job/train.ts";
 import { buildPlayground, serve } from "../examples/playground/build.ts";
 import {
+  curve,
+  type Entry,
   entropyOf,
-  lossAndGradient,
+  families,
+  isDistribution,
   lossEntries,
   mapEntries,
   path,
-  probabilities,
+  rowOf,
   type Settings,
+  valueAndGradient,
 } from "../examples/playground/catalogue.ts";
 import { packDigits, unpackDigits } from "../examples/playground/digits.ts";
+import { lossFamilies, mapFamilies } from "../examples/playground/special.ts";
 import { epochs, Trainer } from "../examples/playground/trainer.ts";
+import { allLosses } from "../losses/index.ts";
 import { allOps } from "../ops/index.ts";
 import { chromiumArguments, findChromium } from "./system.ts";
-
-type Entry = ReturnType<typeof mapEntries>[number];
 
 /** What the controls of an op are set to at first. */
 const initially = ({ controls }: Entry): Settings =>
@@ -38,47 +42,61 @@ const named = (entries: readonly Entry[], name: string): Entry => entries.find((
 const sum = (v: readonly number[]): number => v.reduce((a, b) => a + b, 0);
 
 describe("what the cards say", () => {
-  test("every row map whose rows sum to one is shown, and what is no distribution is not", () => {
-    const names = mapEntries().map(({ name }) => name);
-    const promised = allOps.filter(({ info }) => info.kind === "rowMap" && info.laws.includes("sumsToOne"));
-    expect(names).toEqual(expect.arrayContaining(promised.map(({ info }) => info.name)));
-    expect(names).toContain("maskedSoftmax");
-    expect(names).not.toContain("logSoftmax");
+  const all = [...mapEntries(), ...lossEntries()];
+  const entries = (gives: readonly Entry["gives"][]) =>
+    all.filter((e) => gives.includes(e.gives)).map((e) => [e.name, e] as const);
+
+  test("every row map and every loss is shown, and so are the maps that are written with other ops", () => {
+    const maps = mapEntries().map(({ name }) => name);
+    const declared = allOps.filter(({ info }) => info.kind === "rowMap").map(({ info }) => info.name);
+    expect(maps).toEqual(expect.arrayContaining(declared));
+    for (const name of ["logsumexp", "mellowmax", "multimax", "mixtureOfSoftmaxes", "stickBreaking"])
+      expect(maps).toContain(name);
+    for (const name of ["sort", "sum", "reshape", "gelu"]) expect(maps).not.toContain(name);
+    expect(lossEntries().map(({ name }) => name)).toEqual(allLosses.map(({ info }) => info.name));
   });
 
-  test.each(mapEntries().map((e) => [e.name, e] as const))(
-    "%s gives distributions as it is set at first",
-    (_, e) => {
-      for (const n of [3, 8]) {
-        const scores = Array.from({ length: n }, (_, k) => 1.5 - k);
-        const found = probabilities(e, scores, initially(e));
-        expect(found.error).toBeUndefined();
-        const { p } = found as { readonly p: readonly number[] };
-        expect(p).toHaveLength(n);
-        expect(sum(p)).toBeCloseTo(1, 12);
-        expect(entropyOf(p)).toBeGreaterThanOrEqual(0);
-        expect(path(e, scores, initially(e), [0.5, 2])).toHaveLength(2 * n);
-      }
-    },
-  );
+  test("every heading stands before some op, and every op under a heading", () => {
+    const { maps, losses } = families();
+    expect(maps.map(({ title }) => title)).toEqual(mapFamilies.map(([title]) => title));
+    expect(losses.map(({ title }) => title)).toEqual(lossFamilies.map(([title]) => title));
+    expect([...maps, ...losses].flatMap((family) => family.entries.map(({ name }) => name))).toEqual(
+      all.map(({ name }) => name),
+    );
+  });
 
-  test.each(lossEntries().map((e) => [e.name, e] as const))(
-    "%s gives a loss and its slope as it is set at first",
-    (_, e) => {
-      const scores = [1.2, 0.8, -0.5, 0.3];
-      const found = lossAndGradient(e, scores, 1, initially(e));
+  test.each(entries(["distribution", "row"]))("%s gives a row as it is set at first", (_, e) => {
+    for (const n of [3, 8]) {
+      const scores = Array.from({ length: n }, (_, k) => 1.5 - k);
+      const found = rowOf(e, scores, 1, initially(e));
       expect(found.error).toBeUndefined();
-      const { gradient } = found as { readonly gradient: readonly number[] };
-      const at = (h: number): number => {
-        const moved = lossAndGradient(e, scores.with(1, scores[1]! + h), 1, initially(e));
-        return (moved as { loss: number }).loss;
-      };
-      expect(gradient[1]).toBeCloseTo((at(1e-5) - at(-1e-5)) / 2e-5, 6);
-    },
-  );
+      const { row } = found as { readonly row: readonly number[] };
+      expect([n, n + 1]).toContain(row.length);
+      if (e.gives === "row") continue;
+      expect(sum(row)).toBeCloseTo(1, 12);
+      expect(entropyOf(row)).toBeGreaterThanOrEqual(0);
+      const way = path(e, scores, 1, initially(e), [0.5, 1]);
+      expect(way).toHaveLength(2);
+      way[1]!.forEach((p, k) => void expect(p).toBeCloseTo(row[k]!, 12));
+    }
+  });
+
+  test.each(entries(["number"]))("%s gives a value and its slope as it is set at first", (_, e) => {
+    const scores = [1.2, 0.8, -0.5, 0.3];
+    const found = valueAndGradient(e, scores, 1, initially(e));
+    expect(found.error).toBeUndefined();
+    const { value, gradient } = found as { readonly value: number; readonly gradient: readonly number[] };
+    const h = 1e-5;
+    scores.forEach((v, k) => {
+      const [below, here, above] = curve(e, scores, 1, initially(e), k, [v - h, v, v + h]);
+      expect(here).toBeCloseTo(value, 12);
+      if (e.smooth) expect(gradient[k]).toBeCloseTo((above! - below!) / (2 * h), 6);
+    });
+    if (!e.smooth) expect(gradient).toEqual([]);
+  });
 
   test("controls have the default and the bounds of the card", () => {
-    const control = (name: string) => named(mapEntries(), name).controls;
+    const control = (name: string) => named(all, name).controls;
     expect(control("entmax")).toMatchObject([
       { kind: "number", name: "alpha", initial: 1.5, least: 1, most: 4 },
     ]);
@@ -86,19 +104,63 @@ describe("what the cards say", () => {
       { kind: "choice", name: "order", initial: 2, choices: [2, 4, 6, 8, 10, 12] },
     ]);
     expect(control("sparseSoftmax")).toMatchObject([{ name: "k", initial: 2, least: 1, most: 8, step: 1 }]);
-    expect(control("maskedSoftmax")).toMatchObject([{ kind: "classes", name: "mask", mask: true }]);
+    expect(control("maskedSoftmax")).toMatchObject([{ kind: "classes", name: "mask", as: "set" }]);
     expect(control("sparsemax")).toEqual([]);
+    expect(control("budgetSparsemax")).toMatchObject([{ name: "budget", most: "n" }]);
+    expect(control("sigmoidAttention")).toMatchObject([{ name: "n", initial: undefined, least: 1 }]);
+    expect(control("perturbMax")[0]).toMatchObject({ kind: "choice", initial: "gumbel" });
+    expect(control("csoftmax")).toMatchObject([{ name: "u", as: "numbers", most: 1 }]);
+    expect(control("gumbelSoftmax")).toMatchObject([
+      { kind: "seed", name: "noise" },
+      { name: "temperature" },
+    ]);
+    expect(control("rankmax")).toEqual([]);
+    expect(control("multimax")).toMatchObject([
+      { kind: "list", name: "ranges" },
+      { kind: "list", name: "ts" },
+    ]);
+    expect(control("softCrossEntropy")[0]).toMatchObject({ name: "target", as: "shares" });
+    expect(control("multilabelCe")).toMatchObject([{ name: "target", as: "set" }]);
+    expect(control("kdComposite")[0]).toMatchObject({ name: "teacher", as: "numbers", least: -5 });
+    expect(control("learnableLabelSmoothing")[0]).toMatchObject({ kind: "number", name: "confusion" });
+  });
+
+  test("what is set is what the op is given", () => {
+    const row = (name: string, settings: Settings, label = 0) =>
+      (rowOf(named(all, name), [1, 0, -1], label, settings) as { row: number[] }).row;
+    const value = (name: string, settings: Settings) =>
+      (valueAndGradient(named(all, name), [1, 0, -1], 1, settings) as { value: number }).value;
+    expect(row("csparsemax", { u: [0.25, 0.5, 1] })).toEqual([0.25, 0.5, 0.25]);
+    expect(row("maskedSoftmax", { mask: [1, 0, 0] })).toEqual([1, 0, 0]);
+    const sample = (noise: number) => row("gumbelSoftmax", { noise, temperature: 1 });
+    expect(sample(0)).toEqual(sample(0));
+    expect(sample(0)).not.toEqual(sample(1));
+    expect(row("rankmax", {}, 0)).not.toEqual(row("rankmax", {}, 2));
+    expect(row("stickBreaking", {})).toHaveLength(4);
+    const mixed = row("mixtureOfSoftmaxes", { second: [1, 0, -1], prior: [0, 3] });
+    row("softmax", {}).forEach((p, k) => void expect(mixed[k]).toBeCloseTo(p, 12));
+    expect(value("jsDivergence", { second: [1, 0, -1] })).toBeCloseTo(0, 12);
+    const shares = { target: [0, 2, 0], labelSmoothing: 0 };
+    expect(value("softCrossEntropy", shares)).toBeCloseTo(value("crossEntropy", {}), 12);
+    expect(value("supportSize", { of: "softmax" })).toBe(3);
+    expect(value("supportSize", { of: "sparsemax" })).toBe(1);
+    expect(value("polyLoss", { epsilons: [0, 0, 0] })).toBeCloseTo(value("crossEntropy", {}), 12);
+    expect(isDistribution(row("softmaxOne", {}))).toBe(false);
+    expect(isDistribution(row("softmax", {}))).toBe(true);
   });
 
   test("what the library refuses comes back as its sentence, and NaN as ours", () => {
     const entmax = named(mapEntries(), "entmax");
-    expect(probabilities(entmax, [1, 2, 3], { alpha: 0.5 }).error).toBe(
+    expect(rowOf(entmax, [1, 2, 3], 0, { alpha: 0.5 }).error).toBe(
       "entmax: alpha is 0.5; alpha must be at least 1",
     );
-    const nothing = [-Infinity, -Infinity, -Infinity];
-    expect(probabilities(entmax, nothing, { alpha: 2 }).error).toMatch(
-      /^entmax: these scores have no distribution/,
+    const masked = [-Infinity, -Infinity, -Infinity];
+    expect(rowOf(entmax, masked, 0, { alpha: 2 }).error).toMatch(
+      /^entmax: these scores have no distribution \(NaN\); unmask/,
     );
+    expect(path(entmax, masked, 0, { alpha: 2 }, [1, 2])).toEqual([[], []]);
+    const nll = named(lossEntries(), "nll");
+    expect(curve(nll, masked, 0, { of: "softmax" }, 1, [0, Number.NaN])).toEqual([expect.any(Number), NaN]);
   });
 });
 
@@ -186,13 +248,33 @@ function pageTests(executablePath: string): void {
   }
 
   const card = (page: Page, op: string) => page.locator(`[data-op="${op}"]`);
-  const numbers = (page: Page, op: string): Promise<string[]> =>
-    card(page, op).locator("li .number").allTextContents();
-  /** After the next frame, when what was set is shown. */
+  /** After some frames, when what was set or has come into sight is shown. */
   const frame = (page: Page) =>
-    page.evaluate(
-      () => new Promise<void>((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))),
-    );
+    page.evaluate(async () => {
+      for (let i = 0; i < 4; i++) await new Promise((done) => requestAnimationFrame(done));
+    });
+  /** A card is drawn while it is in sight. */
+  const seen = async (page: Page, op: string) => {
+    await card(page, op).scrollIntoViewIfNeeded();
+    await frame(page);
+    return card(page, op);
+  };
+  const numbers = async (page: Page, op: string): Promise<string[]> =>
+    (await seen(page, op)).locator("li .number").allTextContents();
+  const facts = async (page: Page, op: string) => (await seen(page, op)).locator(".facts").textContent();
+  /** Ops whose cards show a refusal, each looked at in turn. */
+  const refusals = (page: Page): Promise<(string | undefined)[]> =>
+    page.evaluate(async () => {
+      const frame = () => new Promise((done) => requestAnimationFrame(done));
+      const refused: (string | undefined)[] = [];
+      for (const card of document.querySelectorAll<HTMLElement>("[data-op]")) {
+        card.scrollIntoView({ behavior: "instant" });
+        for (let i = 0; i < 20 && !card.querySelector(".facts")!.textContent; i++) await frame();
+        if (!card.querySelector(".facts")!.textContent || card.classList.contains("refused"))
+          refused.push(card.dataset.op);
+      }
+      return refused;
+    });
   const figure = async (page: Page, id: string): Promise<number> =>
     Number.parseFloat((await page.locator(`#${id}`).textContent())!.replace(",", ""));
   const state = (page: Page, wanted: string) =>
@@ -214,8 +296,86 @@ function pageTests(executablePath: string): void {
       expect(await cards.locator("h3").allTextContents()).toEqual(entries.map(({ name }) => name));
       expect(await cards.locator(".doc").allTextContents()).toEqual(entries.map(({ doc }) => doc));
       expect(await cards.locator(".source").allTextContents()).toEqual(entries.map(({ source }) => source));
-      expect(await page.locator(`${place} .refused`).count()).toBe(0);
     }
+    expect(await refusals(page)).toEqual([]);
+  });
+
+  test("draws only what is in sight", async () => {
+    const page = await open();
+    const drawn = () => page.locator("[data-op]:has(li)").count();
+    await frame(page);
+    const few = await drawn();
+    expect(few).toBeGreaterThan(0);
+    expect(few).toBeLessThan(12);
+    await page.getByRole("button", { name: "ladder" }).click();
+    await frame(page);
+    expect(await drawn()).toBe(few);
+    await numbers(page, "shannonEntropy");
+    expect(await drawn()).toBeGreaterThan(few);
+  });
+
+  test("finds maps and losses by words, under the headings of their families", async () => {
+    const page = await open();
+    const found = page.locator(".found");
+    const all = mapEntries().length + lossEntries().length;
+    expect(await found.textContent()).toBe(`${all} maps and losses`);
+    const headings = [...mapFamilies, ...lossFamilies].map(([title]) => title);
+    expect(await page.locator(".family-title").allTextContents()).toEqual(headings);
+    expect(await page.locator(".contents a").allTextContents()).toEqual(headings);
+    const shown = () =>
+      page
+        .locator("[data-op]:not([hidden])")
+        .evaluateAll((cards) => cards.map((card) => (card as HTMLElement).dataset.op));
+    const field = page.getByLabel("Find maps and losses");
+    await field.fill("gumbel SOFTMAX");
+    expect(await shown()).toEqual(["gumbelSoftmax", "gumbelSoftmaxSt"]);
+    expect(await found.textContent()).toBe(`2 of ${all} match`);
+    expect(await page.locator(".family:not([hidden])").count()).toBe(1);
+    expect(await numbers(page, "gumbelSoftmax")).toHaveLength(3);
+    await field.fill("no such thing");
+    expect(await shown()).toEqual([]);
+    await field.fill("");
+    expect(await shown()).toHaveLength(all);
+    await page.locator(".contents").getByText("Metrics").click();
+    await frame(page);
+    await page.waitForFunction(() => {
+      const { top } = document.querySelector("#losses-metrics")!.getBoundingClientRect();
+      return top >= 0 && top < innerHeight;
+    });
+  });
+
+  test("what is no distribution says so, and samples are drawn again", async () => {
+    const page = await open();
+    await page.getByRole("button", { name: "ladder" }).click(); // 2, 0, −2
+    expect(await numbers(page, "saSoftmax")).toEqual(["1.734", "0", "−0.032"]);
+    expect(await facts(page, "saSoftmax")).toBe("sums to 1.70 · 1 of 3 classes above zero · bars reach 2");
+    expect(await facts(page, "softmaxOne")).toBe("sums to 0.90 · 3 of 3 classes above zero");
+    expect(await facts(page, "logSoftmax")).toBe("exponentials sum to 1.00 · bars reach 8");
+    expect(await facts(page, "stickBreaking")).toMatch(/^4 of 4 pieces above zero/);
+    const one = await numbers(page, "gumbelSoftmax");
+    await page.getByLabel("Draw noise of gumbelSoftmax again").click();
+    expect(await numbers(page, "gumbelSoftmax")).not.toEqual(one);
+  });
+
+  test("targets are moved: distributions keep their sum, sets and bounds are switched", async () => {
+    const page = await open();
+    const target = (k: string) => page.getByLabel(`target of softCrossEntropy for class ${k}`);
+    await target("B").fill("1");
+    await page.getByLabel("B is the right class").check();
+    const values = (op: string) => card(page, op).locator(".value").textContent();
+    await seen(page, "crossEntropy");
+    expect(await values("softCrossEntropy")).toBe(await values("crossEntropy"));
+    await target("A").fill("0.4");
+    expect(await target("B").inputValue()).toBe("0.6");
+    await seen(page, "accuracy");
+    expect(await values("accuracy")).toBe("value 0");
+    await page.getByLabel("A is the right class").check();
+    await frame(page);
+    expect(await values("accuracy")).toBe("value 1");
+    expect(await facts(page, "accuracy")).toBe("no gradient: its steps have none");
+    await page.getByLabel("target of multilabelCe for class A").uncheck();
+    await page.getByLabel("target of multilabelCe for class C").uncheck();
+    expect((await numbers(page, "multilabelCe")).every((g) => g.startsWith("+"))).toBe(true);
   });
 
   test("shows the numbers of the library, and exact zeros as rings", async () => {
@@ -226,9 +386,7 @@ function pageTests(executablePath: string): void {
     expect(await card(page, "sparsemax").locator("li.zero").count()).toBe(2);
     expect(await numbers(page, "softmax")).toEqual(["0.867", "0.117", "0.016"]);
     expect(await card(page, "softmax").locator("li.zero").count()).toBe(0);
-    expect(await card(page, "sparsemax").locator(".facts").textContent()).toBe(
-      "1 of 3 classes above zero · entropy 0 nats",
-    );
+    expect(await facts(page, "sparsemax")).toBe("1 of 3 classes above zero · entropy 0 nats");
   });
 
   test("follows a slider that is dragged or moved by keys, and nothing else moves", async () => {
@@ -262,21 +420,20 @@ function pageTests(executablePath: string): void {
       expect(v).toBeCloseTo(p[k]! - (k === 0 ? 1 : 0), 2);
     });
     expect(sum(g)).toBeCloseTo(0, 2);
-    expect(await card(page, "crossEntropy").locator(".facts").textContent()).toContain(
-      "gradient sums to 0 ·",
-    );
+    expect(await facts(page, "crossEntropy")).toContain("gradient sums to 0 ·");
   });
 
   test("says the library's sentence where a value is refused, in the place of the bars", async () => {
     const page = await open();
-    const entmax = card(page, "entmax");
+    const entmax = await seen(page, "entmax");
     await page.getByLabel("α of entmax, any number").fill("0.5");
+    await frame(page);
     expect(await entmax.locator(".refusal").textContent()).toBe(
       "entmax: alpha is 0.5; alpha must be at least 1",
     );
     for (const name of ["A", "B", "C"]) await page.getByLabel(`Mask class ${name}`).click();
-    await frame(page);
-    expect(await card(page, "softmax").locator(".refusal").textContent()).toContain("no distribution");
+    const softmax = await seen(page, "softmax");
+    expect(await softmax.locator(".refusal").textContent()).toContain("no distribution");
     await page.getByLabel("Mask class B").click();
     await frame(page);
     expect(await numbers(page, "softmax")).toEqual(["0", "1", "0"]);
@@ -289,7 +446,7 @@ function pageTests(executablePath: string): void {
     await frame(page);
     expect(await more.isDisabled()).toBe(true);
     expect(await numbers(page, "softmax")).toHaveLength(8);
-    expect(await card(page, "sparseSoftmax").locator("li.zero").count()).toBe(6);
+    expect(await (await seen(page, "sparseSoftmax")).locator("li.zero").count()).toBe(6);
     await page.getByLabel("k of sparseSoftmax", { exact: true }).press("ArrowRight");
     await frame(page);
     expect(await card(page, "sparseSoftmax").locator("li.zero").count()).toBe(5);

@@ -1,36 +1,13 @@
-// Finds the maps and losses in the lists of the library, reads from their cards what can be turned, and computes them for one
-// row of scores. An op added to the lists appears by itself. Draws nothing.
+// Finds the maps and losses in the lists of the library and computes them for one row of scores. What can be set of them is read
+// from their cards in `arguments.ts`. An op that is added to the lists appears by itself. Draws nothing.
 
-import { type Op, printGradient, printProgram, scope, type Tensor, tensor, vjp } from "simplexgrad";
+import { full, type Op, printGradient, printProgram, scope, type Tensor, tensor, vjp } from "simplexgrad";
 import { allLosses } from "simplexgrad/losses";
 import { allOps } from "simplexgrad/ops";
+import { type Control, readCard, type Scores, type Settings } from "./arguments.ts";
+import { type Heading, lossFamilies, mapFamilies } from "./special.ts";
 
-/** What a control of an op can be set to: a number, one of several values, or one value for each class. */
-export type Control =
-  | {
-      readonly kind: "number";
-      readonly name: string;
-      readonly initial: number;
-      readonly least: number;
-      readonly most: number;
-      readonly step: number;
-    }
-  | {
-      readonly kind: "choice";
-      readonly name: string;
-      readonly initial: number | string;
-      readonly choices: readonly (number | string)[];
-    }
-  | {
-      readonly kind: "classes";
-      readonly name: string;
-      readonly mask: boolean;
-      /** The value of class k at first. */
-      readonly initial: (k: number) => number;
-    };
-
-/** What the controls of an op are set to; lists may be longer than there are classes. */
-export type Settings = { readonly [name: string]: number | string | readonly number[] };
+export type { Control, Setting, Settings } from "./arguments.ts";
 
 /** A map or a loss, with what its arguments can be set to. */
 export interface Entry {
@@ -39,171 +16,106 @@ export interface Entry {
   readonly source: string;
   readonly laws: readonly string[];
   readonly controls: readonly Control[];
+  /** What it makes of a row of scores: probabilities, other numbers one for each class (perhaps one more), or one number. */
+  readonly gives: "distribution" | "row" | "number";
+  /** Whether what it gives is a loss of scores against a target; else it is a value. */
+  readonly isLoss: boolean;
+  /** Whether one class is the right one. */
+  readonly labelled: boolean;
+  /** Whether there is a gradient to show. */
+  readonly smooth: boolean;
+  /** No number that it gives is below zero, or none above; else undefined. */
+  readonly sign: "positive" | "negative" | undefined;
   /** The formula and its derived gradient as text, or undefined where the op is not one formula. */
   readonly formula: () => { readonly program: string; readonly gradient: string } | undefined;
-  readonly call: (x: Tensor, settings: Settings, label?: number) => Tensor;
+  /** For scores [rows, n], results [rows, ..]; every row has the same settings and the same right class. */
+  readonly call: (x: Scores, settings: Settings, label: number) => Tensor;
+}
+
+/** Entries under a heading. */
+export interface Family {
+  readonly title: string;
+  readonly entries: readonly Entry[];
 }
 
 /** What came out, or the sentence that says why nothing did. */
 export type Outcome<T> = ({ readonly error?: never } & T) | { readonly error: string };
 
-type Params = NonNullable<Op["info"]["params"]>;
-type Param = Params[string];
-
 // ---------------------------------------------------------------------------------------------------------------
-// Reading cards
+// Finding
 
-/** `{ bool: [...] }` and its like mark tensors in examples; other records are options. */
-const marks = ["f32", "f64", "i32", "bool"];
-const isRecord = (value: unknown): value is { readonly [key: string]: unknown } =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-const isOptions = (value: unknown): value is { readonly [key: string]: unknown } =>
-  isRecord(value) && !Object.keys(value).some((key) => marks.includes(key));
-const bare = (value: unknown): unknown =>
-  isRecord(value) && !isOptions(value) ? Object.values(value)[0] : value;
+const depth = (value: unknown): number => (Array.isArray(value) ? 1 + depth(value[0]) : 0);
 
-/** How many arguments before the options are tensors: the scores, and what a mask or a label is given as. */
-const positionsOf = ({ info }: Op): number =>
-  info.examples[0]?.args.filter((argument) => !isOptions(argument)).length ?? 1;
+const numbersIn = (value: unknown): number[] => [value].flat(9) as number[];
 
-/** What the examples give for an argument. */
-function exampled({ info }: Op, name: string, position: number): unknown[] {
-  return info.examples.flatMap(({ args }) => {
-    const options = args.find(isOptions);
-    if (options && name in options) return [bare(options[name])];
-    return position < positionsOf({ info }) && position < args.length ? [bare(args[position])] : [];
-  });
+/** Whether a card promises distributions over the classes; those with empty rows show one in their first example. */
+function givesDistributions({ info }: Op): boolean {
+  if (info.laws.includes("sumsToOne")) return true;
+  const row = numbersIn(info.examples[0]?.gives);
+  return isDistribution(row);
 }
 
-/** The smallest of 1, 2, 5 times a power of ten that is at least v. */
-function roundUp(v: number): number {
-  const power = 10 ** Math.floor(Math.log10(v));
-  return power * ([1, 2, 3, 4, 5, 8].find((m) => m * power >= v * (1 - 1e-9)) ?? 10);
+/** What the laws of a map promise of the signs of its results, or else its examples show. */
+function signOf({ info }: Op): Entry["sign"] {
+  const shown = info.examples.flatMap(({ gives }) => numbersIn(gives));
+  if (info.laws.includes("nonNegative") || !shown.some((v) => v < 0)) return "positive";
+  return shown.some((v) => v > 0) ? undefined : "negative";
 }
 
-function numberControl(
-  op: Op,
-  name: string,
-  param: Extract<Param, { is: "scalar" }>,
-  examples: unknown[],
-): Control {
-  const domain = op.info.domain?.[name];
-  const least = param.min ?? param.above ?? domain?.min ?? 0;
-  const bound = param.max ?? param.below;
-  const greatest = bound === "n" ? undefined : bound;
-  const inside = (v: unknown): v is number =>
-    typeof v === "number" && v > least && (greatest === undefined || v < greatest);
-  const middle =
-    domain?.min !== undefined && domain.max !== undefined ? (domain.min + domain.max) / 2 : undefined;
-  const initial =
-    param.default ?? middle ?? examples.find(inside) ?? least + ((greatest ?? least + 1) - least) / 10;
-  if (param.integer) {
-    const whole = Math.round(initial);
-    return { kind: "number", name, initial: whole, least, most: greatest ?? Math.max(8, 2 * whole), step: 1 };
-  }
-  const most = greatest ?? roundUp(Math.max(1, 2 * initial, 2 * (domain?.max ?? 0)));
-  const step = roundUp((most - least) / 400);
-  // Bounds that are themselves refused lie a step outside.
-  return {
-    kind: "number",
-    name,
-    initial,
-    least: param.above !== undefined && param.min === undefined ? least + step : least,
-    most: param.below !== undefined && param.max === undefined ? most - step : most,
-    step,
-  };
-}
-
-function controlOf(op: Op, name: string, param: Param, position: number): Control | undefined {
-  const examples = exampled(op, name, position);
-  if (param.is === "scalar") return numberControl(op, name, param, examples);
-  if (param.is === "static") {
-    const numbers = Array.from({ length: 12 }, (_, i) => i + 1);
-    const candidates = typeof param.default === "number" ? numbers : examples;
-    const choices = [param.default, ...candidates].filter(
-      (v): v is number | string =>
-        (typeof v === "number" || typeof v === "string") && param.check(v) === undefined,
-    );
-    return {
-      kind: "choice",
-      name,
-      initial: param.default,
-      choices: [...new Set(choices)].toSorted(ascending),
-    };
-  }
-  if (param.is === "label" || ("optional" in param && param.optional)) return undefined;
-  const mask = param.is === "row" && param.stored === "bool";
-  const pattern = ([examples[0] ?? 1].flat(9) as unknown[]).map(Number);
-  return { kind: "classes", name, mask, initial: (k) => pattern[k % pattern.length]! };
-}
-
-const ascending = (a: number | string, b: number | string): number =>
-  typeof a === "number" && typeof b === "number" ? a - b : 0;
-
-function entryOf(op: Op): Entry {
+function entryOf(op: Op, ofLosses: boolean): Entry {
   const { info } = op;
-  const isLoss = info.kind === "loss";
-  const labelled = info.params?.target?.is === "label";
-  const params = Object.entries(info.params ?? {}).filter(
-    // The mark of rows to leave out means nothing where there is one row.
-    ([name]) => !labelled || (name !== "target" && name !== "ignoreIndex"),
-  );
-  const positional = labelled ? 0 : positionsOf(op) - 1;
-  const controls = params.flatMap(([name, param], i) => controlOf(op, name, param, i + 1) ?? []);
-  const defaults = Object.fromEntries(
-    params.map(([name, param]) => [name, "default" in param ? param.default : undefined]),
-  );
+  const reading = readCard(op);
   const fn = op as unknown as (...args: readonly unknown[]) => Tensor;
+  const number = ofLosses || info.kind === "reduction" || depth(info.examples[0]?.gives) === 0;
   return {
     name: info.name,
     doc: info.doc,
     source: info.source ?? "",
     laws: info.laws,
-    controls,
+    controls: reading.controls,
+    gives: number ? "number" : givesDistributions(op) ? "distribution" : "row",
+    isLoss: info.params?.target !== undefined && info.smooth !== false,
+    labelled: info.params?.target?.is === "label",
+    smooth: info.smooth !== false,
+    sign: signOf(op),
     formula: () => {
       const formula = info.formula?.();
       return formula && { program: printProgram(formula.runnable.program), gradient: printGradient(formula) };
     },
-    // A map that is for training takes the first class as the right one.
-    call: (x, settings, label = 0) => {
-      const n = x.shape.at(-1)!;
-      const given: (readonly [string, unknown])[] = controls.map((control) => {
-        const value = settings[control.name];
-        if (control.kind !== "classes") return [control.name, value];
-        const data = (value as readonly number[]).slice(0, n);
-        return [control.name, tensor(data, { dtype: control.mask ? "bool" : (x.dtype as "f64") })];
-      });
-      // What is at its default is left out: a formula is simplified for that.
-      const changed = given.slice(positional).filter(([name, value]) => value !== defaults[name]);
-      const options: { [name: string]: unknown } = Object.fromEntries(changed);
-      if (isLoss) options.reduction = "sum"; // a mean would divide the weight of the only row out
-      const labels = new Array<number>(x.size / n).fill(label);
-      const before = labelled ? [labels] : given.slice(0, positional).map(([, value]) => value);
-      return Object.keys(options).length > 0 ? fn(x, ...before, options) : fn(x, ...before);
-    },
+    call: (x, settings, label) => fn(...reading.arguments(x, settings, label)),
   };
 }
 
-/** Whether a card promises distributions over the classes; those with empty rows show one in their first example. */
-function givesDistributions({ info }: Op): boolean {
-  if (info.kind !== "rowMap") return false;
-  if (info.laws.includes("sumsToOne")) return true;
-  const row = info.examples[0]?.gives;
-  const total = Array.isArray(row) && typeof row[0] === "number" ? row.reduce((sum, v) => sum + v, 0) : 0;
-  return info.laws.includes("nonNegative") && Math.abs(total - 1) < 1e-6;
+/** Ops of rows: declared as such, or written with others after a source. Movements and sorting have none. */
+const isMap = ({ info }: Op): boolean =>
+  info.kind === "rowMap" ||
+  ((info.kind === "reduction" || info.kind === "structure") && info.source !== undefined);
+
+/** Entries under the headings that stand before them; under none, those before the first. */
+function inFamilies(entries: readonly Entry[], headings: readonly Heading[]): Family[] {
+  const titles = new Map(headings.map(([title, first]) => [first, title]));
+  const families: { title: string; entries: Entry[] }[] = [];
+  for (const entry of entries) {
+    const title = titles.get(entry.name) ?? (families.length === 0 ? "More" : undefined);
+    if (title !== undefined) families.push({ title, entries: [] });
+    families.at(-1)!.entries.push(entry);
+  }
+  return families;
 }
 
-/** Every map from scores to a distribution over the classes, in the order of the library. */
-export const mapEntries = (): Entry[] => allOps.filter(givesDistributions).map(entryOf);
+/** Every map from scores to a row or to one number, in the order of the library. */
+export const mapEntries = (): Entry[] => allOps.filter(isMap).map((op) => entryOf(op, false));
 
-/** Every loss against class indices. */
-export const lossEntries = (): Entry[] =>
-  allLosses.filter(({ info }) => info.params?.target?.is === "label").map(entryOf);
+/** Every loss and metric. */
+export const lossEntries = (): Entry[] => allLosses.map((op) => entryOf(op, true));
+
+export const families = (): { readonly maps: Family[]; readonly losses: Family[] } => ({
+  maps: inFamilies(mapEntries(), mapFamilies),
+  losses: inFamilies(lossEntries(), lossFamilies),
+});
 
 // ---------------------------------------------------------------------------------------------------------------
 // Computing
-
-const dtype = "f64";
 
 /** Runs a computation whose tensors end with it; a refusal becomes its sentence. */
 function attempt<T extends object>(compute: () => T): Outcome<T> {
@@ -214,47 +126,88 @@ function attempt<T extends object>(compute: () => T): Outcome<T> {
   }
 }
 
-const noDistribution = (name: string): string =>
-  `${name}: these scores have no distribution (NaN); keep one finite score and none that is +∞`;
+const rowsOf = (rows: readonly (readonly number[])[]): Scores =>
+  tensor(rows.flat(), { shape: [rows.length, rows[0]!.length], dtype: "f64" });
 
-/** The probabilities of one row of scores. */
-export function probabilities(
-  { name, call }: Entry,
-  scores: readonly number[],
-  settings: Settings,
-): Outcome<{ readonly p: readonly number[] }> {
-  const found = attempt(() => ({ p: [...call(tensor(scores, { dtype }), settings).dataSync()] }));
-  return found.error === undefined && found.p.some(Number.isNaN) ? { error: noDistribution(name) } : found;
+function nothing({ name, gives }: Entry, scores: readonly number[]): string {
+  const wayOut = scores.includes(Number.NEGATIVE_INFINITY) ? "unmask a class" : "move a score";
+  return `${name}: these scores have no ${gives === "distribution" ? "distribution" : "value"} (NaN); ${wayOut}`;
 }
 
-/** The probabilities of the scores multiplied by each of several factors: one row after another, or nothing. */
-export function path(
-  { call }: Entry,
-  scores: readonly number[],
-  settings: Settings,
-  factors: readonly number[],
-): readonly number[] {
-  const rows = factors.flatMap((t) => scores.map((v) => t * v));
-  const shape = [factors.length, scores.length];
-  const found = attempt(() => ({ p: [...call(tensor(rows, { shape, dtype }), settings).dataSync()] }));
-  return found.error === undefined && !found.p.some(Number.isNaN) ? found.p : [];
-}
-
-/** The loss of one row of scores, and its gradient. */
-export function lossAndGradient(
-  { name, call }: Entry,
+/** What a map makes of one row of scores. */
+export function rowOf(
+  entry: Entry,
   scores: readonly number[],
   label: number,
   settings: Settings,
-): Outcome<{ readonly loss: number; readonly gradient: readonly number[] }> {
-  const found = attempt(() => {
-    const x = tensor(scores, { shape: [1, scores.length], dtype });
-    const { value, pullback } = vjp((t: Tensor) => call(t, settings, label), x);
-    const [g] = pullback(tensor(1, { dtype }));
-    return { loss: value.dataSync()[0]!, gradient: [...(g as Tensor).dataSync()] };
-  });
-  return found.error === undefined && Number.isNaN(found.loss) ? { error: noDistribution(name) } : found;
+): Outcome<{ readonly row: readonly number[] }> {
+  const found = attempt(() => ({ row: [...entry.call(rowsOf([scores]), settings, label).dataSync()] }));
+  return found.error === undefined && found.row.some(Number.isNaN)
+    ? { error: nothing(entry, scores) }
+    : found;
 }
+
+/** The probabilities of the scores multiplied by each of several factors; a row is empty where there are none. */
+export function path(
+  entry: Entry,
+  scores: readonly number[],
+  label: number,
+  settings: Settings,
+  factors: readonly number[],
+): readonly (readonly number[])[] {
+  const found = attempt(() => {
+    const x = rowsOf(factors.map((t) => scores.map((v) => t * v)));
+    return { p: [...entry.call(x, settings, label).dataSync()] };
+  });
+  if (found.error !== undefined) return factors.map(() => []);
+  const size = found.p.length / factors.length;
+  return factors.map((_, i) => {
+    const row = found.p.slice(i * size, (i + 1) * size);
+    return isDistribution(row) ? row : [];
+  });
+}
+
+export const sumOf = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0);
+
+/** The value of one row of scores, and its gradient where it has one. */
+export function valueAndGradient(
+  entry: Entry,
+  scores: readonly number[],
+  label: number,
+  settings: Settings,
+): Outcome<{ readonly value: number; readonly gradient: readonly number[] }> {
+  const call = (x: Scores): Tensor<readonly number[], "f64"> =>
+    entry.call(x, settings, label) as Tensor<readonly number[], "f64">;
+  const found = attempt(() => {
+    const x = rowsOf([scores]);
+    if (!entry.smooth) return { value: sumOf([...call(x).dataSync()]), gradient: [] };
+    const { value, pullback } = vjp(call, x);
+    const [g] = pullback(full(value.shape, 1, { dtype: "f64" }));
+    return { value: sumOf([...value.dataSync()]), gradient: [...g.dataSync()] };
+  });
+  return found.error === undefined && Number.isNaN(found.value) ? { error: nothing(entry, scores) } : found;
+}
+
+/** The values as the score of class k takes each of several; NaN where there is none. */
+export function curve(
+  entry: Entry,
+  scores: readonly number[],
+  label: number,
+  settings: Settings,
+  k: number,
+  at: readonly number[],
+): readonly number[] {
+  const found = attempt(() => {
+    const x = rowsOf(at.map((v) => scores.with(k, v)));
+    return { values: [...entry.call(x, settings, label).dataSync()] };
+  });
+  if (found.error !== undefined) return at.map(() => Number.NaN);
+  const size = found.values.length / at.length;
+  return at.map((_, i) => sumOf(found.values.slice(i * size, (i + 1) * size)));
+}
+
+export const isDistribution = (row: readonly number[]): boolean =>
+  row.every((p) => p >= 0) && Math.abs(sumOf(row) - 1) < 1e-6;
 
 /** How many classes have a probability above zero. */
 export const supportOf = (p: readonly number[]): number => p.filter((v) => v > 0).length;

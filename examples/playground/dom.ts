@@ -65,6 +65,15 @@ export function fixed(v: number, digits = 3): string {
   return Number(text) === 0 ? `${v < 0 ? "−" : ""}<${(10 ** -digits).toFixed(digits)}` : minus(text);
 }
 
+/** A number in three significant digits, whatever its size. */
+export function significant(v: number): string {
+  if (!Number.isFinite(v)) return fixed(v);
+  if (Number.isInteger(v) && Math.abs(v) < 1e6) return minus(String(v));
+  const size = Math.abs(v);
+  if (size < 1e-4 || size >= 1e6) return minus(v.toExponential(1));
+  return minus(size >= 1000 ? v.toFixed(0) : v.toPrecision(3));
+}
+
 /** The name of class k where classes have no names: A, B, C … */
 export const letter = (k: number): string => String.fromCharCode(65 + k);
 

@@ -1,23 +1,24 @@
 // The card of one op: its name, its sentence, its source, its controls, a place for what it gives, and its formula to unfold.
+// Asks for what it gives when it is in sight.
 
+import type { Settings } from "./arguments.ts";
 import type { Entry, Outcome } from "./catalogue.ts";
-import { controlPanel, type Panel } from "./controls.ts";
+import { controlPanel } from "./controls.ts";
 import { h, words, write } from "./dom.ts";
+import { whenSeen } from "./seen.ts";
+import type { Scene, Store } from "./state.ts";
 
-export interface OpCard extends Pick<Panel, "settings" | "resize"> {
-  readonly element: HTMLElement;
-  /** Shows the sentence of a refusal in the place of what the op would give, or takes it away. */
-  readonly refuse: (outcome: Outcome<object>) => void;
+/** What a card shows of its op. */
+export interface Content {
+  readonly body: readonly Element[];
+  /** A line about it. */
+  readonly facts: HTMLElement;
+  /** Shows the op for a scene and settings; an outcome that is a refusal is written in the place of the body. */
+  readonly show: (scene: Scene, settings: Settings) => Outcome<object>;
 }
 
-/** `body` is what the op gives, `facts` a line about it. */
-export function opCard(
-  entry: Entry,
-  body: readonly Element[],
-  facts: HTMLElement,
-  changed: () => void,
-): OpCard {
-  const { elements, settings, resize } = controlPanel(entry.name, entry.controls, changed);
+export function opCard(entry: Entry, store: Store, { body, facts, show }: Content): HTMLElement {
+  const { elements, settings, resize } = controlPanel(entry.name, entry.controls, () => update());
   const sentence = h("p", { class: "refusal", role: "status" });
   const element = h(
     "article",
@@ -30,15 +31,14 @@ export function opCard(
     facts,
     formulaOf(entry),
   );
-  return {
-    element,
-    settings,
-    resize,
-    refuse: ({ error = "" }) => {
-      element.classList.toggle("refused", error !== "");
-      write(sentence, error);
-    },
-  };
+  const update = whenSeen(element, () => {
+    resize(store.scene.scores.length);
+    const { error = "" } = show(store.scene, settings());
+    element.classList.toggle("refused", error !== "");
+    write(sentence, error);
+  });
+  store.subscribe(update);
+  return element;
 }
 
 /** The formula, its gradient and the laws, written when they are first unfolded. */

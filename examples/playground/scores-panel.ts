@@ -1,9 +1,7 @@
 // The scores: a slider for each class, which class is the right one, how many classes there are, and some rows worth a look.
 
 import { fixed, h, letter, write } from "./dom.ts";
-import { fewest, most, presets, type Scene, type Store } from "./state.ts";
-
-const reach = 5;
+import { fewest, most, presets, reach, type Scene, type Store } from "./state.ts";
 
 interface Line {
   readonly row: HTMLElement;

@@ -8,10 +8,10 @@ const height = 108;
 const margin = 14;
 
 /** Where a distribution (a, b, c) lies: A below left, B below right, C above. */
-function point(p: ArrayLike<number>, from = 0): readonly [x: number, y: number] {
+function point(p: readonly number[]): readonly [x: number, y: number] {
   const side = width - 2 * margin;
-  const x = margin + side * (p[from + 1]! + p[from + 2]! / 2);
-  const y = height - margin - (Math.sqrt(3) / 2) * side * p[from + 2]!;
+  const x = margin + side * (p[1]! + p[2]! / 2);
+  const y = height - margin - (Math.sqrt(3) / 2) * side * p[2]!;
   return [x, y];
 }
 
@@ -19,8 +19,15 @@ const pair = ([x, y]: readonly [number, number]): string => `${x.toFixed(2)},${y
 
 export interface Simplex {
   readonly element: SVGSVGElement;
-  /** The distribution, and rows of three on the path through it: the first `there` lead to it, the others on. */
-  readonly show: (p: readonly number[], path: readonly number[], there: number) => void;
+  /**
+   * The distribution, if there is one, and the path through it: the first `there` lead to it, the others on. Rows of the path that
+   * are empty are left out.
+   */
+  readonly show: (
+    p: readonly number[] | undefined,
+    path: readonly (readonly number[])[],
+    there: number,
+  ) => void;
 }
 
 export function simplexPicture(): Simplex {
@@ -54,11 +61,13 @@ export function simplexPicture(): Simplex {
   return {
     element,
     show: (p, path, there) => {
-      const points: string[] = [];
-      for (let from = 0; from < path.length; from += 3) points.push(pair(point(path, from)));
-      const [x, y] = point(p);
-      way.setAttribute("points", [...points.slice(0, there), pair([x, y])].join(" "));
-      onward.setAttribute("points", [pair([x, y]), ...points.slice(there)].join(" "));
+      const points = path.map((row) => (row.length > 0 ? [pair(point(row))] : []));
+      const here = p ? point(p) : undefined;
+      const at = here ? [pair(here)] : [];
+      way.setAttribute("points", [...points.slice(0, there).flat(), ...at].join(" "));
+      onward.setAttribute("points", [...at, ...points.slice(there).flat()].join(" "));
+      dot.classList.toggle("none", here === undefined);
+      const [x, y] = here ?? [0, 0];
       dot.setAttribute("cx", x.toFixed(2));
       dot.setAttribute("cy", y.toFixed(2));
     },

@@ -3,6 +3,8 @@
 
 export const fewest = 3;
 export const most = 8;
+/** Sliders of scores go from −reach to reach. */
+export const reach = 5;
 
 /** Scores of one row, −∞ included, and the class that losses take for the right one. */
 export interface Scene {
