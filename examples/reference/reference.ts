@@ -2,8 +2,8 @@
 // the ops themselves and their sources; writes nothing.
 
 import type { Op } from "simplexgrad";
-import { allLosses } from "simplexgrad/losses";
-import { allOps } from "simplexgrad/ops";
+import * as losses from "simplexgrad/losses";
+import * as ops from "simplexgrad/ops";
 import { lawTables } from "./laws.ts";
 import { pageOf } from "./page.ts";
 import { picturesOf } from "./pictures.ts";
@@ -27,10 +27,14 @@ export async function reference(root: string): Promise<Reference> {
   const files = new Map<string, string>();
   const faults: string[] = [];
   const families = new Map<string, Op[]>();
-  const every = [...allOps, ...allLosses];
+  const every = [...ops.allOps, ...losses.allLosses];
   for (const op of every) {
     const { name } = op.info;
-    const source = sources.of(name);
+    const source = sources.find(name);
+    if (source === undefined) {
+      faults.push(`${name} has no docstring where it is exported`);
+      continue;
+    }
     const { formula, gradient, example, see } = source.docstring.tagged;
     families.set(source.file, [...(families.get(source.file) ?? []), op]);
     if (isStated(source)) {
@@ -50,7 +54,13 @@ export async function reference(root: string): Promise<Reference> {
   }
   const maps = [...families].flatMap(([file, ops]) => (file.startsWith("ops/maps/") ? ops : []));
   files.set("laws.md", `${lawTables(maps.filter(({ info }) => info.kind !== "reduction"))}\n`);
-  files.set("README.md", indexOf(families, sources.opening));
+  // What has no card, and so no page: it stands in the index with the first sentence of its docstring.
+  const besides = Object.entries({ ...ops, ...losses }).flatMap(([name, value]) => {
+    const source =
+      typeof value === "function" && !every.includes(value as never) ? sources.find(name) : undefined;
+    return source ? [`- [\`${name}\`](../${source.file}): ${firstSentence(source.docstring.text)}`] : [];
+  });
+  files.set("README.md", indexOf(families, sources.opening, besides));
   return { files, faults };
 }
 
@@ -62,7 +72,11 @@ const parts: readonly (readonly [title: string, under: string])[] = [
 ];
 
 /** The index: every op with its sentence, by the file that it stands in. */
-function indexOf(families: ReadonlyMap<string, readonly Op[]>, opening: (file: string) => string): string {
+function indexOf(
+  families: ReadonlyMap<string, readonly Op[]>,
+  opening: (file: string) => string,
+  besides: readonly string[],
+): string {
   const left = new Map(families);
   const sections = parts.flatMap(([title, under]) => {
     const within = [...left].filter(([file]) => file.startsWith(under));
@@ -75,10 +89,11 @@ function indexOf(families: ReadonlyMap<string, readonly Op[]>, opening: (file: s
       ]),
     ];
   });
-  return `${[introduction, ...sections].join("\n\n")}\n`;
+  const others = ["## Functions besides", besides.join("\n")];
+  return `${[introduction, ...sections, ...others].join("\n\n")}\n`;
 }
 
-const firstSentence = (text: string): string => /^.*?\.(?= |$)/.exec(text)?.[0] ?? text;
+const firstSentence = (text: string): string => /^.*?\.(?=\s|$)/.exec(text)?.[0] ?? text;
 
 const introduction = `# Reference
 

@@ -31,8 +31,8 @@ export interface Source {
 
 /** The sources of the library. */
 export interface Sources {
-  /** The op that is exported under a name. Throws where there is none, or none with a docstring. */
-  readonly of: (name: string) => Source;
+  /** What is exported under a name, if it has a docstring. Throws where several are. */
+  readonly find: (name: string) => Source | undefined;
   /** The comment that a file opens with. */
   readonly opening: (file: string) => string;
 }
@@ -103,8 +103,8 @@ export function readSources(root: string): Sources {
   };
 
   return {
-    of: (name) => {
-      const declaration = new RegExp(`${comment}\\nexport (?:const|function) ${name}\\b`);
+    find: (name) => {
+      const declaration = new RegExp(`${comment}\\nexport (?:const|(?:async )?function) ${name}\\b`);
       const found = files.flatMap((file) => {
         const text = texts.get(file)!;
         const match = declaration.exec(text);
@@ -113,10 +113,9 @@ export function readSources(root: string): Sources {
       // An op says its name in its card; a helper of the same name does not.
       const named = found.filter(({ rest }) => rest.split("\n\n")[0]!.includes(`"${name}"`));
       const [place, ...others] = found.length > 1 ? named : found;
-      if (place === undefined || others.length > 0)
-        throw new Error(
-          `docs: ${name} has a docstring in ${found.length} files; give it one, where it is exported`,
-        );
+      if (place === undefined) return undefined;
+      if (others.length > 0)
+        throw new Error(`docs: ${found.map(({ file }) => file).join(" and ")} export ${name}`);
       const { file, body, rest } = place;
       const type = rest.split(/ = |\n\)|\{\n/)[0]!;
       return {
