@@ -55,11 +55,15 @@ export async function reference(root: string): Promise<Reference> {
   const maps = [...families].flatMap(([file, ops]) => (file.startsWith("ops/maps/") ? ops : []));
   files.set("laws.md", `${lawTables(maps.filter(({ info }) => info.kind !== "reduction"))}\n`);
   // What has no card, and so no page: it stands in the index with the first sentence of its docstring.
-  const besides = Object.entries({ ...ops, ...losses }).flatMap(([name, value]) => {
-    const source =
-      typeof value === "function" && !every.includes(value as never) ? sources.find(name) : undefined;
-    return source ? [`- [\`${name}\`](../${source.file}): ${firstSentence(source.docstring.text)}`] : [];
-  });
+  const exported: { readonly [name: string]: unknown } = { ...ops, ...losses };
+  const besides = Object.keys(exported)
+    .toSorted()
+    .flatMap((name) => {
+      const value = exported[name];
+      const source =
+        typeof value === "function" && !every.includes(value as never) ? sources.find(name) : undefined;
+      return source ? [`- [\`${name}\`](../${source.file}): ${firstSentence(source.docstring.text)}`] : [];
+    });
   files.set("README.md", indexOf(families, sources.opening, besides));
   return { files, faults };
 }
