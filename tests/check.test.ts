@@ -10,6 +10,7 @@ import {
   labels,
   laws,
   masks,
+  objectionTo,
   scoreRow,
   scoreRows,
   shapes,
@@ -29,6 +30,7 @@ import {
   abs,
   argmax,
   cast,
+  div,
   equal,
   floor,
   greater,
@@ -40,6 +42,7 @@ import {
   sparsemax,
   sqrt,
   square,
+  straightThroughArgmax,
   sub,
   sum,
   where,
@@ -213,7 +216,28 @@ describe("laws", () => {
   test("a law names what contradicts it on given rows", async () => {
     expect(await laws.sumsToOne.objection(softmax, rows)).toBeUndefined();
     expect(await laws.sumsToOne.objection(half, rows)).toMatch(/^the row sums to 0\.(5|49)/);
-    expect(await laws.idempotentOnSimplex.objection(softmax, rows)).toMatch(/applied again$/);
+    expect(await laws.idempotentOnSimplex.objection(softmax, rows)).toMatch(/for a distribution$/);
+  });
+
+  test("objectionTo holds a function against one law on rows of numbers", async () => {
+    const before = memory().tensors;
+    expect(await objectionTo(softmax, "sumsToOne", [[1, 2]])).toBeUndefined();
+    expect(await objectionTo(softmax, "exactZeros", [[0, -30]], { device: "js" })).toMatch(
+      /^entry 1, of the smallest score, is 9\.35\d+e-14$/,
+    );
+    expect(memory().tensors).toBe(before);
+    await expect(objectionTo(softmax, "sumsToTwo", [[1]])).rejects.toThrow(/^objectionTo: there is no law/);
+    await expect(objectionTo(1 as never, "sumsToOne", [[1]])).rejects.toThrow(ArgumentError);
+  });
+
+  test("laws are held against scores of a domain, and without consequences that are excepted", async () => {
+    const normalised = (x: Tensor): Tensor =>
+      div(x as Vector, sum(x as Vector, { axis: -1, keepDims: true }) as never) as Tensor;
+    const score = (v: number): number => Math.abs(v) + 1;
+    await expect(checkLaws(normalised, ["nonNegative"])).rejects.toThrow();
+    await checkLaws(normalised, ["nonNegative", "scaleInvariant"], { score, without: ["masked"] });
+    await expect(checkLaws(straightThroughArgmax, ["scaleInvariant"])).rejects.toThrow(/orthogonal/);
+    await checkLaws(straightThroughArgmax, ["scaleInvariant"], { except: ["gradientOrthogonalToScores"] });
   });
 
   test("checkLaws finds the broken law and shrinks to a small row", async () => {

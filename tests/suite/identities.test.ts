@@ -187,7 +187,7 @@ const ofMaps: readonly Identity[] = [
     says: "temperedSoftmax at t is entmax at 2 − t",
     left: (x) => temperedSoftmax(x, { t: 0.5 }),
     right: (x) => entmax(x, { alpha: 1.5 }),
-    slack: 0,
+    slack: 0.1,
   },
   {
     says: "temperedSoftmax at t = 1 is softmax",
@@ -633,7 +633,12 @@ const ofLosses: readonly Identity[] = [
 const identities: readonly Identity[] = [
   ...ofMaps,
   ...ofLosses,
-  { says: "entmax at α = 1 is softmax", left: (x) => entmax(x, { alpha: 1 }), right: softmax as Map },
+  {
+    says: "entmax at α = 1 is softmax",
+    left: (x) => entmax(x, { alpha: 1 }),
+    right: softmax as Map,
+    slack: 0.1,
+  },
   { says: "entmax at α = 1.5 is entmax15", left: (x) => entmax(x, { alpha: 1.5 }), right: entmax15 as Map },
   { says: "entmax at α = 2 is sparsemax", left: (x) => entmax(x, { alpha: 2 }), right: sparsemax as Map },
   {

@@ -181,14 +181,14 @@ export interface Sizes {
   readonly n: number;
 }
 
-/** Rows of a product: the result has as many columns. */
+/** Rows of a product, whose result has as many columns, and of a square. */
 const few = (rows: number): number => Math.min(rows, 300);
 
 /** Ops whose arguments must fit one another: x, and what is made beside it. */
 const fitted: {
   readonly [name: string]: (
     sizes: Sizes,
-    x: (shape: readonly number[]) => Slot,
+    x: (shape: readonly number[], name?: string) => Slot,
     index: (shape: readonly number[], below: number) => Slot,
   ) => Template;
 } = {
@@ -211,6 +211,21 @@ const fitted: {
   argsort: ({ rows, n }, x) => [x([rows, n]), { descending: true }],
   topK: ({ rows, n }, x) => [x([rows, n]), Math.min(n, 3)],
   cumsum: ({ rows, n }, x) => [x([rows, n])],
+  multimax: ({ rows, n }, x) => [x([rows, n]), { ranges: x([4]), ts: x([4]) }],
+  stickBreaking: ({ rows, n }, x) => [x([rows, n])],
+  mixtureOfSoftmaxes: ({ rows, n }, x) => [x([rows, 3, n]), x([rows, 3])],
+  logMixtureOfSoftmaxes: ({ rows, n }, x) => [x([rows, 3, n]), x([rows, 3])],
+  jsDivergence: ({ rows, n }, x) => [x([rows, 3, n]), { weights: x([3], "weights"), reduction: "none" }],
+  learnableLabelSmoothing: ({ rows, n }, x, index) => [
+    x([rows, few(n)]),
+    index([rows], few(n)),
+    { confusion: x([few(n), few(n)]), reduction: "none" },
+  ],
+  polyLoss: ({ rows, n }, x, index) => [
+    x([rows, n]),
+    index([rows], n),
+    { epsilons: x([2]), reduction: "none" },
+  ],
 };
 
 /** Whether an op has arguments of any size; the others are called with the sizes of their examples. */
@@ -227,7 +242,7 @@ export function drawn(op: Op, example: Template, sizes: Sizes, random: () => num
       shape,
       data: Array.from({ length: sizeOf(shape) }, () => Math.floor(random() * below)),
     });
-    return fitted[info.name]!(sizes, (shape) => draw(info, "float", "x", shape, random), index);
+    return fitted[info.name]!(sizes, (shape, name = "x") => draw(info, "float", name, shape, random), index);
   }
   const shapeOf = ({ name, shape }: Slot): readonly number[] => {
     switch (info.kind) {
