@@ -49,9 +49,10 @@ function withConsequences(names: readonly string[]): Set<string> {
 
 /** What the card of an op says of a law. */
 export function standing({ info }: Op, law: string): Standing {
-  if (withConsequences(info.laws).has(law)) return "holds";
+  // A consequence may fail all the same: a straight-through estimator has another op's gradient.
   const rows = info.breaks?.[law];
-  return rows === undefined ? "not stated" : { rows };
+  if (rows !== undefined) return { rows };
+  return withConsequences(info.laws).has(law) ? "holds" : "not stated";
 }
 
 const shortened = (text: string): string =>

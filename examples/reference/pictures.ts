@@ -52,9 +52,10 @@ const scoresOf = (rows: readonly Numbers[]): Tensor =>
 const steps = (from: number, to: number, count: number): number[] =>
   Array.from({ length: count + 1 }, (_, i) => from + ((to - from) * i) / count);
 
+/** Scores of all kinds, if the op takes them: not only where its derivatives are checked. */
 const domainOf = ({ info }: Op): readonly [number, number] => {
   const { min = -3, max = 3 } = info.domain?.x ?? {};
-  return [min, max];
+  return min < 0 ? [-3, 3] : [min, max];
 };
 
 /** Where a distribution of three classes lies: class 1 below left, 2 below right, 3 above. */
