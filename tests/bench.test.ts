@@ -21,7 +21,7 @@ describe("measuring", () => {
   test("a quantile interpolates between the sorted values", () => {
     expect(quantile([3, 1, 2], 0.5)).toBe(2);
     expect(quantile([4, 1, 2, 3], 0.5)).toBe(2.5);
-    expect(timing([5, 1, 3])).toEqual({ median: 3, p10: 1.4, p90: 4.6, rounds: 3 });
+    expect(timing([5, 1, 3])).toEqual({ least: 1, median: 3, p10: 1.4, p90: 4.6, rounds: 3 });
   });
 
   test("peers agree to a thousandth, and not when a number is missing or NaN", () => {
@@ -85,6 +85,19 @@ describe("the report", () => {
     ]);
     expect(judge([took("a", "ours", 1), took("a", "tfjs", 1.9)], list)[0]?.kept).toBe(false);
     expect(judge([took("a", "ours", 1)], list)).toEqual([]);
+  });
+
+  test("what may take a multiple of another row's time says the multiple", () => {
+    const lines = (ours: number) =>
+      promiseLines([took("sparsemax-grad", "ours", ours), took("softmax-grad", "ours", 2)], rows);
+    expect(lines(2)).toBe("✓ sparsemax, grad, 256×1000: ≤ 1.5 × softmax, grad, 256×1000 (measured 1.00)");
+    expect(lines(4)).toMatch(/^✗ .*measured 2\.00/);
+  });
+
+  test("a row of equal pieces shows the time of one", () => {
+    const [head, line] = resultLines([took("nodes-144", "ours", 0.144)], rows, ["ours"]).split("\n");
+    expect(head).toMatch(/each piece$/);
+    expect(line).toMatch(/ 1\.00 µs$/);
   });
 
   test("the start is held against an empty process", () => {

@@ -1,5 +1,6 @@
 // `npm run bench`: our library beside its peers, each in a process of its own.
-//   --rows TEXT     only rows whose id contains TEXT (commas separate several); "webgpu" for those on a GPU
+//   --rows TEXT     only rows whose id or group contains TEXT (commas separate several): "maps" for the alternatives to softmax,
+//                   "webgpu" for what runs on a GPU
 //   --peers a,b     only these of tfjs, jax-js, torch ("none" for ours alone)
 //   --rounds N      samples of each row on each peer (default 11)
 //   --out FILE      where the JSON goes (default out/bench.json)
@@ -38,9 +39,10 @@ function options() {
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Error(`--rounds ${values.rounds}: give a whole number ≥ 1`);
   const wanted = values.rows.split(",");
-  const chosen = (id: string): boolean => wanted.some((text) => id.includes(text));
-  const rows = allRows.filter((row) => chosen(row.id));
-  const start = chosen(startRow.id);
+  const chosen = ({ id, group }: Row): boolean =>
+    wanted.some((text) => id.includes(text) || group.includes(text));
+  const rows = allRows.filter(chosen);
+  const start = chosen(startRow);
   if (rows.length === 0 && !start) {
     throw new Error(
       `--rows ${values.rows}: no such row; there are ${allRows.map((row) => row.id).join(", ")}, start`,
@@ -103,7 +105,9 @@ function commands(wanted: readonly string[]): Commands {
     cpu.push({ ...torch, args: [`${peersFolder}pytorch.py`] });
     start.push({ ...torch, args: ["-c", first] });
   } else if (wanted.includes("torch")) {
-    console.log("PyTorch is not installed; on Debian: apt-get install python3-torch libopenblas0");
+    console.log(
+      "! PyTorch is left out: it is not installed. On Debian: apt-get install python3-torch libopenblas0",
+    );
   }
   return { cpu, webgpu, start: [{ name: "node", program: process.execPath, args: ["-e", ""] }, ...start] };
 }

@@ -7,6 +7,8 @@ export interface Row {
   /** Rows of one group are timed in the same rounds, so that they may be compared with one another. */
   readonly group: string;
   readonly device: "cpu" | "webgpu";
+  /** How many equal pieces of work it is, if a piece is to be shown: the time of each is one number for rows that grow alike. */
+  readonly pieces?: number;
 }
 
 const row = (id: string, title: string, group: string = id): Row => ({ id, title, group, device: "cpu" });
@@ -23,6 +25,40 @@ export function prefixed<W>(works: { readonly [id: string]: W }): { [id: string]
   return Object.fromEntries(Object.entries(works).map(([id, work]) => [onGpu(id), work]));
 }
 
+/** Softmax alternatives, forward and backward, and how many times softmax's time each may take. */
+export const maps: readonly (readonly [id: string, title: string, most: number])[] = [
+  ["sparsemax", "sparsemax", 1.5],
+  ["entmax15", "entmax-1.5", 1.5],
+  ["entmax105", "entmax α = 1.05", 16],
+  ["entmax125", "entmax α = 1.25", 8],
+  ["entmax13", "entmax α = 1.3", 8],
+  ["entmax150", "entmax α = 1.5 by the general path", 8],
+  ["entmax3", "entmax α = 3", 8],
+  ["topk10", "sparseSoftmax, k = 10", 6],
+  ["topk100", "sparseSoftmax, k = 100", 6],
+  ["relu", "normalizedRelu", 1],
+  ["sum", "sumNormalization of positive scores", 1],
+  ["spherical", "sphericalSoftmax", 1],
+  ["taylor", "taylorSoftmax, order 2", 1],
+  ["sigmoid", "normalizedSigmoid", 1.5],
+  ["softplus", "normalizedSoftplus", 3],
+  ["sigsoftmax", "sigsoftmax", 3],
+];
+
+/** Suffixes of the rows of maps, their sizes, and the group in which they are timed beside softmax. */
+const sizes = [
+  { suffix: "-grad", size: "256×1000", group: "maps" },
+  { suffix: "-grad-long", size: "64×50000", group: "maps-long" },
+] as const;
+
+/** Perturb-max on ten thousand scores in rows of several lengths. */
+export const perturbed = ["gumbel", "normal", "logistic"] as const;
+export const lengths = [100, 1000, 10000] as const;
+const scores = 10000;
+
+/** An integral over rows by so many nodes. */
+export const nodes = [144, 288, 576] as const;
+
 /** All rows, in the order of the printed table. Every number is float32; "grad" is forward and backward. */
 export const rows: readonly Row[] = [
   row("matmul-256", "matmul 256³"),
@@ -33,11 +69,22 @@ export const rows: readonly Row[] = [
   row("matmul-64x784x256", "matmul 64×784×256"),
   row("softmax-64x10", "softmax 64×10"),
   row("softmax-256x1000", "softmax 256×1000", "maps"),
-  row("softmax-grad", "softmax, grad, 256×1000", "maps"),
-  row("sparsemax-grad", "sparsemax, grad, 256×1000", "maps"),
-  row("entmax15-grad", "entmax-1.5, grad, 256×1000", "maps"),
-  row("entmax13-grad", "entmax α = 1.3, grad, 256×1000", "maps"),
   row("softmax-64x50000", "softmax 64×50000"),
+  ...sizes.flatMap(({ suffix, size, group }) =>
+    [["softmax", "softmax"], ...maps].map(([id, title]) =>
+      row(`${id}${suffix}`, `${title}, grad, ${size}`, group),
+    ),
+  ),
+  ...perturbed.flatMap((noise) =>
+    lengths.map((n) => ({
+      ...row(`perturb-${noise}-${n}`, `perturbMax, ${noise}, grad, ${scores / n}×${n}`, "perturb"),
+      pieces: scores,
+    })),
+  ),
+  ...nodes.map((count) => ({
+    ...row(`nodes-${count}`, `integral by ${count} nodes, grad, 10×1000`, "perturb"),
+    pieces: count,
+  })),
   row("xent-256x1000", "cross-entropy, grad, 256×1000", "xent"),
   row("xent-lse-256x1000", "same as mean(logsumexp(x) − Σ x·y)", "xent"),
   row("xent-64x50000", "cross-entropy, grad, 64×50000"),
@@ -64,6 +111,14 @@ export interface Promised {
   readonly ratio: number;
 }
 
+/** "Our `row` takes at most `most` times as long as our `versus`". */
+const within = (id: string, versus: string, most: number): Promised => ({
+  row: id,
+  peer: "ours",
+  versus,
+  ratio: 1 / most,
+});
+
 const faster = (id: string, peer: string, ratio: number): Promised => ({ row: id, peer, versus: id, ratio });
 
 /** What the README may claim: checked at the end of each run. */
@@ -71,16 +126,25 @@ export const promises: readonly Promised[] = [
   faster("matmul-256", "tfjs", 1.1),
   faster("matmul-512", "tfjs", 1.2),
   faster("matmul-1024", "tfjs", 1.2),
-  { row: "matmul-tn-512", peer: "ours", versus: "matmul-512", ratio: 1 / 1.15 },
-  { row: "matmul-nt-512", peer: "ours", versus: "matmul-512", ratio: 1 / 1.15 },
+  within("matmul-tn-512", "matmul-512", 1.15),
+  within("matmul-nt-512", "matmul-512", 1.15),
   faster("softmax-256x1000", "tfjs", 0.9),
   faster("softmax-64x50000", "tfjs", 0.9),
   faster("xent-256x1000", "tfjs", 12),
   faster("xent-256x1000", "jax-js", 8),
   faster("xent-256x1000", "torch", 1),
-  { row: "sparsemax-grad", peer: "ours", versus: "softmax-grad", ratio: 1 },
+  ...sizes.flatMap(({ suffix }) =>
+    maps.map(([id, , most]) => within(`${id}${suffix}`, `softmax${suffix}`, most)),
+  ),
+  ...perturbed.flatMap((noise) =>
+    lengths.slice(1).map((n) => within(`perturb-${noise}-${n}`, `perturb-${noise}-${lengths[0]}`, 1.25)),
+  ),
+  ...nodes.slice(1).map((n) => within(`nodes-${n}`, `nodes-${nodes[0]}`, (1.25 * n) / nodes[0])),
   faster("sparsemax-grad", "tfjs", 60),
+  faster("sparsemax-grad", "torch", 30),
   faster("entmax15-grad", "tfjs", 40),
+  faster("entmax15-grad", "torch", 20),
+  faster("entmax13-grad", "torch", 15),
   faster("mlp-adam", "jax-js", 1.9),
   faster("mlp-adam", "tfjs", 8),
   faster("mlp-sgd", "tfjs", 10),

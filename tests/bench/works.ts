@@ -1,6 +1,7 @@
 // The rows of the bench by the library under measurement, written as a user would write them, for the device in use.
 import {
   type Parameter,
+  rowMap,
   type Shape,
   scope,
   type Tensor,
@@ -8,9 +9,11 @@ import {
   valueAndGrad,
   vjp,
 } from "../../core/index.ts";
+import * as words from "../../core/words.ts";
 import { crossEntropy } from "../../losses/index.ts";
 import { Linear, Sequential } from "../../nn/index.ts";
 import {
+  abs,
   add,
   entmax,
   entmax15,
@@ -18,14 +21,24 @@ import {
   matmul,
   mean,
   mul,
+  normalizedRelu,
+  normalizedSigmoid,
+  normalizedSoftplus,
+  perturbMax,
   relu,
+  sigsoftmax,
   softmax,
   sparsemax,
+  sparseSoftmax,
+  sphericalSoftmax,
   sub,
   sum,
+  sumNormalization,
+  taylorSoftmax,
 } from "../../ops/index.ts";
 import { Adam, type Optimizer, SGD } from "../../optim/index.ts";
 import { labels, norm, normal, transposed } from "./data.ts";
+import { lengths, nodes, perturbed } from "./rows.ts";
 import type { Peer, Work } from "./serve.ts";
 
 /** Any shape: the sizes of the rows are data here. */
@@ -77,14 +90,71 @@ const forward = (rows: number, n: number) => (): Work => {
   return work(() => [softmax(x)]);
 };
 
-const mapGrad = (map: (x: Float) => Float) => (): Work => {
-  const x = random(3, [256, 1000]);
-  const g = random(4, [256, 1000]);
-  return work(() => {
-    const { value, pullback } = vjp(map, x);
-    return [value, ...pullback(g)] as Float[];
-  });
+type Size = readonly [rows: number, n: number];
+
+/** Scores and cotangents: rows of one size share them, for they are long. */
+const shared = new Map<string, readonly [x: Float, g: Float, positive: Float]>();
+function scores(size: Size): readonly [x: Float, g: Float, positive: Float] {
+  let found = shared.get(`${size}`);
+  if (found === undefined) {
+    const x = random(3, [...size]);
+    found = [x, random(4, [...size]), abs(x)];
+    shared.set(`${size}`, found);
+  }
+  return found;
+}
+
+type FloatMap = (x: Float) => Float;
+
+const mapGrad =
+  (map: FloatMap, size: Size = [256, 1000], scoresAre: "any" | "positive" = "any") =>
+  (): Work => {
+    const [any, g, positive] = scores(size);
+    const x = scoresAre === "any" ? any : positive;
+    return work(() => {
+      const { value, pullback } = vjp(map, x);
+      return [value, ...pullback(g)] as Float[];
+    });
+  };
+
+/** Maps under the first part of their rows' names. */
+const mapWorks: { readonly [id: string]: FloatMap } = {
+  softmax: (x) => softmax(x),
+  sparsemax: (x) => sparsemax(x),
+  entmax15: (x) => entmax15(x),
+  entmax105: (x) => entmax(x, { alpha: 1.05 }),
+  entmax125: (x) => entmax(x, { alpha: 1.25 }),
+  entmax13: (x) => entmax(x, { alpha: 1.3 }),
+  entmax150: (x) => entmax(x, { alpha: 1.5 }),
+  entmax3: (x) => entmax(x, { alpha: 3 }),
+  topk10: (x) => sparseSoftmax(x, { k: 10 }),
+  topk100: (x) => sparseSoftmax(x, { k: 100 }),
+  relu: (x) => normalizedRelu(x),
+  sum: (x) => sumNormalization(x),
+  spherical: (x) => sphericalSoftmax(x),
+  taylor: (x) => taylorSoftmax(x),
+  sigmoid: (x) => normalizedSigmoid(x),
+  softplus: (x) => normalizedSoftplus(x),
+  sigsoftmax: (x) => sigsoftmax(x),
 };
+
+/** A map whose cost is that of an integral by so many nodes, each with a sum over the row. */
+const integral = (count: number): FloatMap =>
+  rowMap(`integral${count}`, {
+    doc: "An integral of rows.",
+    program: ({ x }) =>
+      words.integrate(
+        (t) => {
+          const logF = words.logNormalCdf(words.sub(t, x));
+          return words.exp(words.sub(words.sum(logF), logF)) as words.Row;
+        },
+        -9,
+        9,
+        count,
+      ),
+    domain: { x: { min: -3, max: 3 } },
+    examples: [],
+  });
 
 /** Value and gradients of a scalar function with respect to all its arguments. */
 function gradients(f: (...args: Float[]) => Float, ...inputs: Float[]): Work {
@@ -169,10 +239,21 @@ export const works: Peer["rows"] = {
   "softmax-64x10": forward(64, 10),
   "softmax-256x1000": forward(256, 1000),
   "softmax-64x50000": forward(64, 50000),
-  "softmax-grad": mapGrad((x) => softmax(x)),
-  "sparsemax-grad": mapGrad((x) => sparsemax(x)),
-  "entmax15-grad": mapGrad((x) => entmax15(x)),
-  "entmax13-grad": mapGrad((x) => entmax(x, { alpha: 1.3 })),
+  ...Object.fromEntries(
+    Object.entries(mapWorks).flatMap(([id, map]) => {
+      const scoresAre = id === "sum" ? "positive" : "any";
+      return [
+        [`${id}-grad`, mapGrad(map, [256, 1000], scoresAre)],
+        [`${id}-grad-long`, mapGrad(map, [64, 50000], scoresAre)],
+      ];
+    }),
+  ),
+  ...Object.fromEntries(
+    perturbed.flatMap((noise) =>
+      lengths.map((n) => [`perturb-${noise}-${n}`, mapGrad((x) => perturbMax(x, { noise }), [10000 / n, n])]),
+    ),
+  ),
+  ...Object.fromEntries(nodes.map((count) => [`nodes-${count}`, mapGrad(integral(count), [10, 1000])])),
   "xent-256x1000": crossEntropyGrad(256, 1000),
   "xent-lse-256x1000": logsumexpGrad,
   "xent-64x50000": crossEntropyGrad(64, 50000),
