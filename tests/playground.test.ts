@@ -348,10 +348,10 @@ function pageTests(executablePath: string): void {
     const page = await open();
     await page.getByRole("button", { name: "ladder" }).click(); // 2, 0, −2
     expect(await numbers(page, "saSoftmax")).toEqual(["1.734", "0", "−0.032"]);
-    expect(await facts(page, "saSoftmax")).toBe("sums to 1.70 · 1 of 3 classes above zero · bars reach 2");
-    expect(await facts(page, "softmaxOne")).toBe("sums to 0.90 · 3 of 3 classes above zero");
+    expect(await facts(page, "saSoftmax")).toBe("sums to 1.70 · 1 of 3 above zero · bars reach 2");
+    expect(await facts(page, "softmaxOne")).toBe("sums to 0.90 · 3 of 3 above zero");
     expect(await facts(page, "logSoftmax")).toBe("exponentials sum to 1.00 · bars reach 8");
-    expect(await facts(page, "stickBreaking")).toMatch(/^4 of 4 pieces above zero/);
+    expect(await facts(page, "stickBreaking")).toMatch(/^4 of 4 above zero/);
     const one = await numbers(page, "gumbelSoftmax");
     await page.getByLabel("Draw noise of gumbelSoftmax again").click();
     expect(await numbers(page, "gumbelSoftmax")).not.toEqual(one);
@@ -386,7 +386,7 @@ function pageTests(executablePath: string): void {
     expect(await card(page, "sparsemax").locator("li.zero").count()).toBe(2);
     expect(await numbers(page, "softmax")).toEqual(["0.867", "0.117", "0.016"]);
     expect(await card(page, "softmax").locator("li.zero").count()).toBe(0);
-    expect(await facts(page, "sparsemax")).toBe("1 of 3 classes above zero · entropy 0 nats");
+    expect(await facts(page, "sparsemax")).toBe("1 of 3 above zero · entropy 0 nats");
   });
 
   test("follows a slider that is dragged or moved by keys, and nothing else moves", async () => {

@@ -33,6 +33,10 @@ const symbols: { readonly [word: string]: string } = {
   lambda: "λ",
   tau: "τ",
   omega: "ω",
+  u: "upper bounds",
+  ts: "weights",
+  coef: "coefficient",
+  pos: "positive",
   confusion: "confusion diagonal",
   second: "other scores",
   prior: "prior scores",
@@ -260,6 +264,7 @@ function mixer(control: Numbered<"classes">, owner: string, set: (value: Setting
       write(numbers[k]!, reach >= 100 ? String(Math.round(value)) : fixed(value, reach > 1 ? 1 : 2));
     });
   }
+  show();
   const element = h(
     "div",
     { class: "control mixer" },

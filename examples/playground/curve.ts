@@ -1,6 +1,6 @@
 // A small curve: a value along the score of one class, with a dot where that score stands. Draws; computes no values.
 
-import { fixed, h, letter, significant, svg, write } from "./dom.ts";
+import { h, letter, significant, svg, write } from "./dom.ts";
 import { reach } from "./state.ts";
 
 const [width, height, margin] = [200, 48, 4];
@@ -48,7 +48,7 @@ export function curvePicture(what: string, steps: boolean): Curve {
       const shown = Number.isFinite(score) && Number.isFinite(value);
       here.setAttribute("d", shown ? `M${x(score)} ${y(value)}h0` : "");
       const from = finite.length > 0 ? `${significant(least)} to ${significant(greatest)}` : "nothing";
-      write(caption, `${what} along the score of ${letter(k)}, ${fixed(-reach, 0)} to ${reach}: ${from}`);
+      write(caption, `${what} along the score of ${letter(k)}: ${from}`);
     },
   };
 }

@@ -32,7 +32,7 @@ export function rowCard(entry: Entry, store: Store): HTMLElement {
         const ways = outcome.error === undefined ? path(entry, scores, target, settings, factors) : [];
         picture.show(isDistribution(row) ? row : undefined, ways, there.length);
       }
-      write(facts, outcome.error === undefined ? factsOf(entry, row, n, bars.scale()) : "nothing to show");
+      write(facts, outcome.error === undefined ? factsOf(entry, row, bars.scale()) : "nothing to show");
       return outcome;
     },
   });
@@ -41,13 +41,12 @@ export function rowCard(entry: Entry, store: Store): HTMLElement {
   return card;
 }
 
-function factsOf({ gives, sign }: Entry, row: readonly number[], n: number, scale: number): string {
+function factsOf({ gives, sign }: Entry, row: readonly number[], scale: number): string {
   const facts: string[] = [];
   const total = fixed(sumOf(row), 2);
   if (sign === "negative") facts.push(`exponentials sum to ${fixed(sumOf(row.map(Math.exp)), 2)}`);
   else if (gives === "row" || !isDistribution(row)) facts.push(`sums to ${total}`);
-  if (sign === "positive")
-    facts.push(`${supportOf(row)} of ${row.length} ${row.length > n ? "pieces" : "classes"} above zero`);
+  if (sign === "positive") facts.push(`${supportOf(row)} of ${row.length} above zero`);
   if (gives === "distribution" && isDistribution(row)) facts.push(`entropy ${fixed(entropyOf(row), 2)} nats`);
   if (scale !== 1 || sign !== "positive") facts.push(`bars reach ${scale}`);
   return facts.join(" · ");
