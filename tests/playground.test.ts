@@ -107,6 +107,8 @@ describe("what the cards say", () => {
     expect(control("maskedSoftmax")).toMatchObject([{ kind: "classes", name: "mask", as: "set" }]);
     expect(control("sparsemax")).toEqual([]);
     expect(control("budgetSparsemax")).toMatchObject([{ name: "budget", most: "n" }]);
+    expect(control("sigmoidTopk")).toMatchObject([{ name: "k", most: "<n" }]);
+    expect(control("mellowmax")).toMatchObject([{ name: "omega", least: 0.02 }]);
     expect(control("sigmoidAttention")).toMatchObject([{ name: "n", initial: undefined, least: 1 }]);
     expect(control("perturbMax")[0]).toMatchObject({ kind: "choice", initial: "gumbel" });
     expect(control("csoftmax")).toMatchObject([{ name: "u", as: "numbers", most: 1 }]);

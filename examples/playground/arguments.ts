@@ -13,8 +13,8 @@ export type Control =
       /** Undefined: the op finds it itself. */
       readonly initial: number | undefined;
       readonly least: number;
-      /** "n": as many as there are classes. */
-      readonly most: number | "n";
+      /** "n": as many as there are classes, "<n": less than that. */
+      readonly most: number | "n" | "<n";
       readonly step: number;
     }
   | {
@@ -118,6 +118,7 @@ function numberControl(
   const domain = op.info.domain?.[name];
   const least = param.min ?? param.above ?? Math.min(0, domain?.min ?? 0);
   const bound = param.max ?? param.below;
+  const classes = param.max === "n" ? "n" : bound === "n" ? "<n" : undefined;
   const greatest = typeof bound === "number" && Number.isFinite(bound) ? bound : undefined;
   const inside = (v: unknown): v is number =>
     typeof v === "number" && v > least && (greatest === undefined || v < greatest);
@@ -134,20 +135,21 @@ function numberControl(
       name,
       initial,
       least,
-      most: bound === "n" ? "n" : (greatest ?? Math.max(8, 2 * initial)),
+      most: classes ?? greatest ?? Math.max(8, 2 * initial),
       step: 1,
     };
   }
   const most = greatest ?? roundUp(Math.max(1, 2 * usual, 2 * (domain?.max ?? 0)));
   const step = stepOf((most - least) / 400);
   // Bounds that are themselves refused lie a step outside.
+  const strict = (param.above !== undefined && param.min === undefined) || (param.nonzero && least === 0);
   const last = param.below !== undefined && param.max === undefined ? inSteps(most - step, step) : most;
   return {
     kind: "number",
     name,
     initial: found ? undefined : param.default === undefined ? Number(usual.toFixed(2)) : usual,
-    least: param.above !== undefined && param.min === undefined ? inSteps(least + step, step) : least,
-    most: bound === "n" ? "n" : last,
+    least: strict ? inSteps(least + step, step) : least,
+    most: classes ?? last,
     step,
   };
 }

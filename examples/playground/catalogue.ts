@@ -129,8 +129,9 @@ function attempt<T extends object>(compute: () => T): Outcome<T> {
 const rowsOf = (rows: readonly (readonly number[])[]): Scores =>
   tensor(rows.flat(), { shape: [rows.length, rows[0]!.length], dtype: "f64" });
 
-function nothing({ name, gives }: Entry, scores: readonly number[]): string {
-  const wayOut = scores.includes(Number.NEGATIVE_INFINITY) ? "unmask a class" : "move a score";
+function nothing({ name, gives, controls }: Entry, scores: readonly number[]): string {
+  const change = controls.length > 0 ? "move a score or what is set" : "move a score";
+  const wayOut = scores.includes(Number.NEGATIVE_INFINITY) ? "unmask a class" : change;
   return `${name}: these scores have no ${gives === "distribution" ? "distribution" : "value"} (NaN); ${wayOut}`;
 }
 

@@ -94,7 +94,7 @@ function numberControl(
   const slider = h("input", {
     type: "range",
     min: least,
-    max: most === "n" ? 3 : most,
+    max: typeof most === "number" ? most : undefined,
     step,
     value: initial ?? least,
     "aria-label": what,
@@ -121,7 +121,7 @@ function numberControl(
     element: h("div", { class: "control" }, label(name), slider, field),
     initial,
     resize: (n) => {
-      if (most === "n") slider.max = String(n);
+      if (typeof most === "string") slider.max = String(most === "n" ? n : n - step);
       if (!Number.isNaN(field.valueAsNumber)) slider.value = field.value;
     },
   };
