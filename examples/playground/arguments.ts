@@ -92,9 +92,11 @@ const exampled = ({ info }: Op, name: string, place: number): unknown[] =>
     return place < before.length ? [bare(before[place])] : [];
   });
 
-/** One row for each class: [n, n]. */
-const isSquare = (value: unknown): boolean =>
-  Array.isArray(value) && value.length > 1 && value.every((row) => row?.length === value.length);
+/** Whether an example has one row for each class, [n, n], beside scores that are n numbers. */
+const isSquare = ({ info }: Op, example: unknown): boolean => {
+  const n = numbersOf(info.examples[0]!.args[0]).length;
+  return Array.isArray(example) && example.length === n && numbersOf(example).length === n * n && n > 1;
+};
 
 // ---------------------------------------------------------------------------------------------------------------
 // Controls
@@ -246,7 +248,7 @@ function argumentOf(op: Op, name: string, param: Param, place: number): Argument
       of: (x, seed) =>
         broadcastTo(gumbel([1, x.shape[1]], { seed: seed as number, dtype }), x.shape as [number, number]),
     };
-  if (isSquare(examples[0])) {
+  if (isSquare(op, examples[0])) {
     const diagonal: Param = { is: "scalar", default: 3, min: 0 };
     return {
       name,
