@@ -319,6 +319,7 @@ export const laws: { readonly [Name in LawName]: Law } = {
   finiteScoresOnly: {
     sentence: "A row that holds an infinity is NaN.",
     kinds: ["masked", "infinite"],
+    implies: ["infiniteRow"],
     objection: (f, x) =>
       eachRow(f, x, (p, scores) => {
         const at = p.findIndex((v) => Number.isNaN(v) === scores.every(Number.isFinite));

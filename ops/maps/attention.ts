@@ -128,6 +128,7 @@ export const ssmax: RowMap<Scaled> = /* @__PURE__ */ rowMap("ssmax", {
     "jacobianSymmetric",
     "positiveSemidefinite",
     "nanRow",
+    "infiniteRow",
     "masked",
     "oneClassIsOne",
   ],
@@ -249,7 +250,15 @@ export const sigmoidAttention: RowMap<Length> = /* @__PURE__ */ rowMap("sigmoidA
     };
   },
   domain: { x: { min: -3, max: 3 }, n: { min: 2, max: 20 } },
-  laws: ["nonNegative", "monotone", "strictlyMonotone", "permutationEquivariant", "nanRow", "masked"],
+  laws: [
+    "nonNegative",
+    "monotone",
+    "strictlyMonotone",
+    "permutationEquivariant",
+    "nanRow",
+    "infiniteRow",
+    "masked",
+  ],
   breaks: {
     sumsToOne: [[0]],
     shiftInvariant: [[0]],
@@ -403,6 +412,7 @@ export const softpick: RowMap<Eps> = /* @__PURE__ */ rowMap("softpick", {
     "permutationEquivariant",
     "exactZeros",
     "nanRow",
+    "infiniteRow",
     "masked",
   ],
   breaks: {
@@ -450,6 +460,7 @@ export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
     "strictlyMonotone",
     "permutationEquivariant",
     "nanRow",
+    "infiniteRow",
     "masked",
     "oneClassIsOne",
   ],
@@ -510,6 +521,7 @@ export const adaptiveTemperatureSoftmax: RowMap = /* @__PURE__ */ rowMap("adapti
     "strictlyMonotone",
     "permutationEquivariant",
     "nanRow",
+    "infiniteRow",
     "masked",
     "oneClassIsOne",
   ],
@@ -539,7 +551,7 @@ export const saSoftmax: RowMap = /* @__PURE__ */ rowMap("saSoftmax", {
     return { result: y, vjp: ([g]) => ({ x: mulZero(p, sub(mul(g!, add(1, x)), sum(mul(g!, y)))) }) };
   },
   domain: { x: { min: -3, max: 3 } },
-  laws: ["permutationEquivariant", "nanRow", "masked"],
+  laws: ["permutationEquivariant", "nanRow", "infiniteRow", "masked"],
   breaks: {
     sumsToOne: [[0]],
     nonNegative: [[-1, 0]],
@@ -620,6 +632,7 @@ export const multimax: RowMap<Segments> = /* @__PURE__ */ describe(
       "strictlyMonotone",
       "permutationEquivariant",
       "nanRow",
+      "infiniteRow",
       "masked",
       "oneClassIsOne",
     ],
@@ -699,6 +712,7 @@ export const mixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
       "shiftInvariant",
       "permutationEquivariant",
       "nanRow",
+      "infiniteRow",
       "masked",
       "oneClassIsOne",
     ],
@@ -740,7 +754,7 @@ export const logMixtureOfSoftmaxes: Mixture = /* @__PURE__ */ describe(
     kind: "structure",
     doc: "The logarithms of the probabilities of a mixture of softmaxes.",
     source: "Yang, Dai, Salakhutdinov & Cohen 2018, section 2.3",
-    laws: ["expSumsToOne", "shiftInvariant", "permutationEquivariant", "nanRow"],
+    laws: ["expSumsToOne", "shiftInvariant", "permutationEquivariant", "nanRow", "infiniteRow"],
     examples: [
       {
         args: [

@@ -41,6 +41,7 @@ export const entmaxLaws: readonly string[] = [
   "jacobianSymmetric",
   "positiveSemidefinite",
   "nanRow",
+  "infiniteRow",
   "masked",
   "oneClassIsOne",
 ];

@@ -27,7 +27,7 @@ import {
   sum,
 } from "../../core/row/expr.ts";
 import { type RowMap, rowMap, type ScalarLike } from "../../core/rowop.ts";
-import { cos, exp, log, log1pRatio, posPow, sin } from "../../core/words.ts";
+import { cos, exp, log, log1pRatio, posPow, sigmoid, sin } from "../../core/words.ts";
 import { scaled } from "./polynomial.ts";
 
 /** 0, or NaN for the rows that have no distribution: those that hold NaN or +∞, or are −∞ throughout. */
@@ -130,6 +130,7 @@ export const normalizedRelu: RowMap<Eps> = /* @__PURE__ */ rowMap("normalizedRel
     "idempotentOnSimplex",
     "exactZeros",
     "nanRow",
+    "infiniteRow",
     "masked",
   ],
   breaks: { sumsToOne: [[-1]], shiftInvariant: [[1, 2]], strictlyMonotone: [[-2, -1]] },
@@ -187,6 +188,7 @@ export const reluPowerNorm: RowMap<Power> = /* @__PURE__ */ rowMap("reluPowerNor
     "scaleInvariant",
     "exactZeros",
     "nanRow",
+    "infiniteRow",
     "masked",
   ],
   breaks: {
@@ -237,6 +239,7 @@ const monotoneRatio: readonly string[] = [
   "strictlyMonotone",
   "permutationEquivariant",
   "nanRow",
+  "infiniteRow",
   "masked",
   "oneClassIsOne",
 ];
@@ -259,7 +262,7 @@ export const normalizedSigmoid: RowMap = /* @__PURE__ */ rowMap("normalizedSigmo
     const p = div(w, total) as Row;
     const sigma = mul(p, mul(total, unit));
     // σ(−x) as 1 − σ(x) while that has its digits.
-    const rest = select(greater(sigma, 31 / 32), mul(exp(neg(relu(x))), sigma), sub(1, sigma));
+    const rest = select(greater(sigma, 31 / 32), sigmoid(neg(x)), sub(1, sigma));
     return { result: p, vjp: ([g]) => ({ x: mul(mul(p, rest), sub(g!, sum(mul(g!, p)))) }) };
   },
   domain: { x: { min: -3, max: 3 } },

@@ -296,6 +296,7 @@ export const perturbMax: RowMap<Perturbation> = /* @__PURE__ */ rowMap("perturbM
     "jacobianSymmetric",
     "positiveSemidefinite",
     "nanRow",
+    "infiniteRow",
     "masked",
     "oneClassIsOne",
   ],

@@ -232,6 +232,7 @@ export const budgetSparsemax: BudgetSparsemax = /* @__PURE__ */ rowMap("budgetSp
     "jacobianSymmetric",
     "positiveSemidefinite",
     "nanRow",
+    "infiniteRow",
     "masked",
   ],
   breaks: {
@@ -308,6 +309,7 @@ export const sigmoidTopk: SigmoidTopk = /* @__PURE__ */ rowMap("sigmoidTopk", {
     "jacobianSymmetric",
     "positiveSemidefinite",
     "nanRow",
+    "infiniteRow",
     "masked",
   ],
   breaks: {
@@ -366,6 +368,7 @@ const boundedLaws: readonly string[] = [
   "jacobianSymmetric",
   "positiveSemidefinite",
   "nanRow",
+  "infiniteRow",
   "masked",
   "oneClassIsOne",
 ];
@@ -648,7 +651,15 @@ export const alphaRelu: RowMap<AlphaRelu> = /* @__PURE__ */ rowMap("alphaRelu", 
     return add(posPow(sub(mul(eps, x), tau), div(1, eps)), sub(m, m)) as Row;
   },
   domain: { x: { min: 0.5, max: 2 }, alpha: { min: 1.2, max: 2 }, tau: { min: -1, max: 0 } },
-  laws: ["nonNegative", "monotone", "permutationEquivariant", "exactZeros", "nanRow", "masked"],
+  laws: [
+    "nonNegative",
+    "monotone",
+    "permutationEquivariant",
+    "exactZeros",
+    "nanRow",
+    "infiniteRow",
+    "masked",
+  ],
   breaks: {
     sumsToOne: [[1]],
     shiftInvariant: [[1]],

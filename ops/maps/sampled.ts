@@ -70,6 +70,7 @@ const relaxedLaws: readonly string[] = /* @__PURE__ */ Object.freeze([
   "nonNegative",
   "shiftInvariant",
   "nanRow",
+  "infiniteRow",
   "masked",
   "oneClassIsOne",
 ]);
