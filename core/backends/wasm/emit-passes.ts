@@ -10,6 +10,10 @@ import * as op from "./opcodes.ts";
 
 /** Vectors per turn of the main loop: what costs much has the processor busy without that, and long code is slow to compile. */
 const copiesFor = (cost: number): number => (cost <= 4 ? 8 : cost <= 120 ? 4 : 2);
+/** What costs more than this has its place in the order of a turn. */
+const cheap = 4;
+/** Words that cost this much together are worth a branch, more than an exponential alone: it may be mispredicted. */
+const worthGuarding = 20;
 /** Turns of the main loop after which partial sums go to the outer ones. */
 const turnsPerBlock = 16;
 
@@ -18,10 +22,11 @@ class Needs {
   readonly uses = new Map<Expr, number>();
   readonly sources = new Map<Expr, Stream>();
   readonly divisors = new Set<Expr>();
-  /** The mask without which a row does not count: all that read it do so through a choice by that mask. */
-  readonly guards = new Map<Expr, Expr | undefined>();
-  /** Words worth an order of their own, arguments first. */
-  readonly dear: readonly Expr[];
+  /**
+   * Words that are computed for all vectors of a turn before the next word is, arguments first: a processor looks ahead by about
+   * two such words, and those of one vector wait for each other. Those that count only where a mask holds are together.
+   */
+  readonly dear: { readonly mask: Expr | undefined; readonly words: Expr[] }[] = [];
   index = false;
   cost = 0;
 
@@ -45,27 +50,83 @@ class Needs {
     for (const sink of sinks) sink.reads.forEach(visit);
 
     // Where entries have been gathered the mask holds for nearly all.
-    if (frame.extent.gathered.size === 0) this.guard(sinks);
-    this.dear = [...this.uses.keys()]
-      .filter((e) => costOf(e) > 4 && !this.sources.has(e) && this.guards.get(e) === undefined)
-      .sort((a, b) => a.id - b.id);
+    const guards = frame.extent.gathered.size === 0 ? this.guards(sinks) : undefined;
+    const groups = new Map<Expr, Expr[]>();
+    for (const e of [...this.uses.keys()].sort((a, b) => a.id - b.id)) {
+      if (costOf(e) <= cheap || this.sources.has(e)) continue;
+      const mask = guards?.get(e);
+      const group = mask && groups.get(mask);
+      if (group) group.push(e);
+      else {
+        const words = [e];
+        if (mask) groups.set(mask, words);
+        this.dear.push({ mask, words });
+      }
+    }
+    this.dear.forEach(({ words }, k) => {
+      if (words.reduce((cost, e) => cost + costOf(e), 0) < worthGuarding)
+        this.dear[k] = { mask: undefined, words };
+    });
   }
 
-  private guard(sinks: readonly Sink[]): void {
+  /** For each row the mask without which it does not count: all that read it do so through a choice by that mask. */
+  private guards(sinks: readonly Sink[]): ReadonlyMap<Expr, Expr | undefined> {
+    const guards = new Map<Expr, Expr | undefined>();
     const meet = (e: Expr, mask: Expr | undefined): void => {
-      this.guards.set(e, this.guards.has(e) && this.guards.get(e) !== mask ? undefined : mask);
+      guards.set(e, guards.has(e) && guards.get(e) !== mask ? undefined : mask);
     };
     for (const sink of sinks) for (const e of sink.reads) meet(e, undefined);
     // What reads a node has a larger number.
     for (const e of [...this.uses.keys()].sort((a, b) => b.id - a.id)) {
       if (this.sources.has(e)) continue;
       const [mask, chosen] = e.args;
-      e.args.forEach((arg) => {
+      for (const arg of e.args) {
         const guarded = e.word === "select" && arg === chosen && mask!.kind === "row";
-        meet(arg, guarded ? mask : this.guards.get(e));
-      });
+        meet(arg, guarded ? mask : guards.get(e));
+      }
     }
+    return guards;
   }
+}
+
+/** Feeds sinks with the vectors of one turn of a loop. */
+function turn(frame: Frame, needs: Needs, sinks: readonly Sink[], sites: readonly Site[]): void {
+  for (const { mask, words } of needs.dear) {
+    if (mask !== undefined) computeGuarded(frame, sites, mask, words);
+    else for (const e of words) for (const site of sites) site.local(e);
+  }
+  for (const site of sites) {
+    for (const sink of sinks) sink.take(site);
+    for (const sink of sinks) sink.put?.(site);
+    site.close();
+  }
+}
+
+/** Computes words by a branch: if the mask holds for any lane of any vector, and 0 otherwise. */
+function computeGuarded(frame: Frame, sites: readonly Site[], mask: Expr, words: readonly Expr[]): void {
+  const { f } = frame;
+  const zero = frame.constant(0);
+  const results = sites.map((site) => words.map(() => site.temporary()));
+  const masks = sites.map((site) => site.local(mask));
+  const before = sites.map((site) => site.known());
+  for (const result of results.flat()) f.get(zero).set(result);
+  masks.forEach((m, k) => {
+    f.get(m);
+    if (k > 0) f.op(op.v128Or);
+  });
+  f.op(op.v128AnyTrue).if();
+  words.forEach((e, w) => {
+    sites.forEach((site, k) => {
+      f.get(site.local(e)).set(results[k]![w]!);
+    });
+  });
+  f.end();
+  sites.forEach((site, k) => {
+    site.forget(before[k]!);
+    words.forEach((e, w) => {
+      site.learn(e, results[k]![w]!);
+    });
+  });
 }
 
 /** Takes the reciprocals of scalars that rows are divided by. */
@@ -87,11 +148,8 @@ export function feed(frame: Frame, sinks: readonly Sink[], row: Expr, values: re
   const needs = new Needs(frame, sinks, (e) => (e === row ? "given" : undefined));
   takeReciprocals(frame, needs.divisors);
   for (const sink of sinks) sink.begin?.(values.length);
-  values.forEach((value, copy) => {
-    const site = new Site(frame, needs.uses, { values: [[row, value]], copy });
-    for (const sink of sinks) sink.take(site);
-    site.close();
-  });
+  const sites = values.map((value, copy) => new Site(frame, needs.uses, { values: [[row, value]], copy }));
+  turn(frame, needs, sinks, sites);
   for (const sink of sinks) {
     sink.flush?.();
     sink.finish?.();
@@ -140,21 +198,13 @@ export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
       (_, copy) =>
         new Site(frame, needs.uses, {
           sources: needs.sources,
-          guards: needs.guards,
           bases,
           copy,
           position,
           ...(masked ? { valid, left } : {}),
         }),
     );
-    // One dear word for all vectors before the next: a processor looks ahead by about two of them, and those of one vector wait
-    // for each other.
-    if (needs.dear.length > 1) for (const e of needs.dear) for (const site of sites) site.local(e);
-    for (const site of sites) {
-      for (const sink of sinks) sink.take(site);
-      for (const sink of sinks) sink.put?.(site);
-      site.close();
-    }
+    turn(frame, needs, sinks, sites);
   };
 
   const flushes = sinks.filter((s) => s.flush);
@@ -162,7 +212,7 @@ export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
   // What is left of a row after turns of several vectors needs no flushing.
   const turns = (vectors: number): void => {
     const full = f.local("i32");
-    const turn = (to: Local): void => {
+    const repeat = (to: Local): void => {
       const next = f.loop();
       body(vectors, false);
       f.get(offset)
@@ -181,7 +231,7 @@ export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
       .tee(full)
       .op(op.i32LtU)
       .if();
-    if (flushes.length === 0 || vectors < copies) turn(full);
+    if (flushes.length === 0 || vectors < copies) repeat(full);
     else {
       const stop = f.local("i32");
       const blocks = f.loop();
@@ -191,7 +241,7 @@ export function walk(frame: Frame, step: Step, sinks: readonly Sink[]): void {
         .op(op.i32Add)
         .tee(stop);
       f.get(full).get(stop).op(op.i32LtU, op.select).set(stop);
-      turn(stop);
+      repeat(stop);
       for (const sink of flushes) sink.flush!();
       f.get(offset).get(full).op(op.i32LtU).brIf(blocks).end();
       f.free(stop);

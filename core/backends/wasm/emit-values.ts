@@ -174,9 +174,6 @@ export function costOf(e: Expr): number {
   return costs[e.word] ?? 1;
 }
 
-/** From here on a branch that may be mispredicted pays. */
-const worthGuarding = 16;
-
 /** One vector of entries of the rows that a loop computes. */
 export class Site {
   readonly frame: Frame;
@@ -186,10 +183,6 @@ export class Site {
   /** Where this turn of the loop reads and writes, by the row's pointer. */
   private readonly bases: ReadonlyMap<Local, Local>;
   private readonly values: Map<Expr, Local>;
-  /** The mask without which a row does not count. */
-  private readonly guards: ReadonlyMap<Expr, Expr | undefined>;
-  /** The mask of the branch that is being written. */
-  private within: Expr | undefined;
   private readonly owned: Local[] = [];
   /** Which vector of the turn this is. */
   readonly copy: number;
@@ -207,7 +200,6 @@ export class Site {
       sources?: ReadonlyMap<Expr, Stream>;
       bases?: ReadonlyMap<Local, Local>;
       values?: Iterable<readonly [Expr, Local]>;
-      guards?: ReadonlyMap<Expr, Expr | undefined>;
       copy?: number;
       valid?: Local;
       left?: Local;
@@ -219,7 +211,6 @@ export class Site {
     this.sources = at.sources ?? new Map();
     this.bases = at.bases ?? new Map();
     this.values = new Map(at.values);
-    this.guards = at.guards ?? new Map();
     this.copy = at.copy ?? 0;
     this.valid = at.valid;
     this.left = at.left;
@@ -248,15 +239,7 @@ export class Site {
     const source = this.sources.get(e);
     if (source) this.load(source, e.sort === "bool");
     else if (e.word === "index") this.pushIndex();
-    else {
-      const mask = this.guards.get(e);
-      if (mask !== undefined && mask !== this.within && this.costAlone(e) >= worthGuarding) {
-        const { within } = this;
-        this.within = mask;
-        this.pushGuarded(e, mask);
-        this.within = within;
-      } else pushWord(frame, e, this);
-    }
+    else pushWord(frame, e, this);
     if ((this.uses.get(e) ?? 0) > 1) {
       const l = this.temporary();
       frame.f.tee(l);
@@ -284,33 +267,19 @@ export class Site {
     return l;
   }
 
-  /** What computing a row takes that nothing else here needs, in vector instructions. */
-  private costAlone(row: Expr): number {
-    let cost = 0;
-    const readers = new Map<Expr, number>([[row, Infinity]]);
-    const visit = (e: Expr): void => {
-      const count = (readers.get(e) ?? 0) + 1;
-      readers.set(e, count);
-      if (e.kind === "scalar" || count < this.uses.get(e)! || this.values.has(e) || this.sources.has(e))
-        return;
-      cost += costOf(e);
-      e.args.forEach(visit);
-    };
-    visit(row);
-    return cost;
+  /** Rows that are known so far. */
+  known(): ReadonlySet<Expr> {
+    return new Set(this.values.keys());
   }
 
-  /** Leaves a row on the stack that counts only where a mask holds: computed if any lane of the vector does, and 0 otherwise. */
-  private pushGuarded(e: Expr, mask: Expr): void {
-    const { f } = this.frame;
-    const result = this.temporary();
-    const holds = this.local(mask);
-    const before = new Set(this.values.keys());
-    f.get(this.frame.constant(0)).set(result).get(holds).op(op.v128AnyTrue).if();
-    pushWord(this.frame, e, this);
-    f.set(result).end().get(result);
-    // What became known in the branch is not known behind it.
-    for (const known of this.values.keys()) if (!before.has(known)) this.values.delete(known);
+  /** Forgets what became known since. */
+  forget(since: ReadonlySet<Expr>): void {
+    for (const e of this.values.keys()) if (!since.has(e)) this.values.delete(e);
+  }
+
+  /** Has a row's value in a local that outlives what is forgotten. */
+  learn(e: Expr, value: Local): void {
+    this.values.set(e, value);
   }
 
   /** Done with this vector: its locals may be used again. */
