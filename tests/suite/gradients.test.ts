@@ -60,11 +60,12 @@ function ofFloats(
 }
 
 /** For each row the distance of its r-quantile to its maximum. */
-function quantileDistance(x: Tensor, r: number): Tensor {
+function quantileDistance(x: Tensor, r: number | Tensor): Tensor {
   const rows = x.toArray() as number[][];
-  const distances = rows.map((row) => {
+  const fractions = [typeof r === "number" ? r : r.toArray()].flat(9) as number[];
+  const distances = rows.map((row, i) => {
     const z = row.map((v) => v - Math.max(...row)).sort((a, b) => a - b);
-    const place = r * (z.length - 1);
+    const place = fractions[i % fractions.length]! * (z.length - 1);
     const low = z[Math.floor(place)]!;
     return [-(low + (place - Math.floor(place)) * (z[Math.ceil(place)]! - low))];
   });
@@ -74,9 +75,9 @@ function quantileDistance(x: Tensor, r: number): Tensor {
 /** For ops that hold something fixed which moves with their arguments: the op to which it is given. */
 const held: { readonly [name: string]: AnyOp } = {
   rSoftmax: Object.assign(
-    (x: Tensor<Shape, "f64">, { r }: { r: number }) =>
+    (x: Tensor<Shape, "f64">, { r }: { r: number | Tensor }) =>
       r === 1 ? mul(x, 0) : tSoftmax(x, { t: quantileDistance(x, r) }),
-    { info: tSoftmax.info },
+    { info: { ...tSoftmax.info, constants: ["r"] } },
   ) as unknown as AnyOp,
 };
 
