@@ -769,6 +769,29 @@ describe("root", () => {
   });
 });
 
+describe("words behind a mask", () => {
+  const mask = R.greater(x, 1.5) as R.RowMask;
+  const dear = R.mul(R.log(x), R.exp(R.mul(x, x))) as R.Row;
+  const inputs = (n: number, random: () => number) => [row(uniform(3 * n, random, 0.1, 2), n)];
+  const close = { rows: 3, tolerance: { f32: 1e-5, f64: 1e-12 } };
+
+  test("count where it holds, beside 0 or another row, once or twice", () => {
+    check(program("zero", [x], [R.select(mask, dear, 0)]), inputs, close);
+    check(program("other", [x], [R.select(mask, dear, R.sqrt(x))]), inputs, close);
+    const twice = R.sub(R.select(mask, dear, 0), R.sum(R.select(mask, R.div(dear, R.add(1, x)), 0)));
+    check(program("twice", [x], [twice]), inputs, close);
+  });
+
+  test("count everywhere if anything else reads them", () => {
+    check(program("free", [x], [R.add(R.select(mask, dear, 0), R.mul(0.001, dear))]), inputs, close);
+    check(program("nested", [x], [R.select(mask, R.select(R.less(x, 1.8), dear, x), 0)]), inputs, close);
+  });
+
+  test("are not computed where it holds nowhere", () => {
+    check(program("never", [x], [R.select(R.greater(x, 5), dear, x)]), inputs, close);
+  });
+});
+
 describe("schedule", () => {
   const passes = (p: Program): number => schedule(p).steps.filter((step) => step.kind === "pass").length;
 
