@@ -49,7 +49,7 @@ interface Word extends Meaning {
 
 const expWord: Word = {
   js: Math.exp,
-  wasm: (f, w, [x], { nonPositive }) => (nonPositive ? math.expNonPositive : math.exp)(f, w, x),
+  wasm: (f, w, [x], { bounded }) => (bounded ? math.expBounded : math.exp)(f, w, x),
   chain: (self, _, v, times) => times(v, self as Value),
 };
 export const exp = <A extends Operand>(a: A): Num<A> => unary("exp", a, undefined, expWord);

@@ -444,12 +444,12 @@ export const sigsoftmax: RowMap = /* @__PURE__ */ rowMap("sigsoftmax", {
   doc: "Probabilities in proportion to the exponential times the sigmoid of the scores.",
   source: "Kanai et al. 2018, eq. 15",
   program: ({ x }) => {
-    const { w: sigma, unit } = sigmoids(x);
+    const sigma = sigmoids(x);
     const w = mul(exp(centred(x)), sigma);
     const p = div(w, sum(w)) as Row;
     return {
       result: p,
-      vjp: ([g]) => ({ x: mul(softmaxGradient(p, g as Row), sub(2, mul(sigma, unit))) }),
+      vjp: ([g]) => ({ x: mul(softmaxGradient(p, g as Row), sub(2, sigma)) }),
     };
   },
   domain: { x: { min: -3, max: 3 } },

@@ -163,7 +163,7 @@ export function entmaxOf(
   const flat = equal(eps, 0);
   const parts = (l: Scalar) => {
     const u = sub(z, l);
-    const v = mulZero(eps, u) as Row; // at ε = 0 a masked score has u = −∞
+    const v = mul(eps, maximum(u, -1e30)) as Row; // at ε = 0 a masked score has u = −∞
     // Put so that NaN counts as inside, and comes out.
     const above = not(lessEqual(v, -1)) as RowMask;
     const inside = heavy ? (and(above, not(equal(u, Number.NEGATIVE_INFINITY))) as RowMask) : above;

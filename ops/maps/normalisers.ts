@@ -203,15 +203,14 @@ export const reluPowerNorm: RowMap<Power> = /* @__PURE__ */ rowMap("reluPowerNor
   ],
 });
 
-/**
- * σ(x), and where the largest score m is negative σ(x)·e^−m, so that a row never vanishes, with `unit` = e^min(m, 0). From e^(x−m),
- * whose exponent is at most 0: beyond 37 a sigmoid is 1 to the last digit.
- */
-export function sigmoids(x: Row): { readonly w: Row; readonly unit: Scalar } {
-  const m = stop(minimum(max(x), 37));
-  const unit = exp(minimum(m, 0)) as Scalar;
-  const t = exp(minimum(sub(x, m), 0));
-  return { w: div(t, add(exp(neg(maximum(m, 0))), mul(unit, t))) as Row, unit };
+/** How far a row of negative scores is shifted up: σ(x) = eˣ to the last digit below −37, and would vanish further down. */
+const liftOf = (m: Scalar): Scalar => minimum(add(m, 37), 0) as Scalar;
+
+/** σ(x), in units of e^lift. */
+export function sigmoids(x: Row): Row {
+  // Beyond 40 a sigmoid is 1 to the last digit.
+  const t = exp(minimum(sub(x, liftOf(stop(max(x)))), 40));
+  return div(t, add(1, t)) as Row;
 }
 
 /** w/Σw with its gradient, for w = w(x) with derivative `slope`, both at any scale. */
@@ -257,11 +256,11 @@ export const normalizedSigmoid: RowMap = /* @__PURE__ */ rowMap("normalizedSigmo
   doc: "Sigmoids of the scores divided by their sum.",
   source: "σ(x)/Σσ(x), a normalised monotone function",
   program: ({ x }) => {
-    const { w, unit } = sigmoids(x);
+    const w = sigmoids(x);
     const total = add(sum(w), undefinedRow(x)) as Scalar;
     const p = div(w, total) as Row;
-    const sigma = mul(p, mul(total, unit));
-    // σ(−x) as 1 − σ(x) while that has its digits.
+    const sigma = mul(p, total);
+    // σ(−x) as 1 − σ(x) while that has its digits, also where σ is lifted: there it is 0.
     const rest = select(greater(sigma, 31 / 32), sigmoid(neg(x)), sub(1, sigma));
     return { result: p, vjp: ([g]) => ({ x: mul(mul(p, rest), sub(g!, sum(mul(g!, p)))) }) };
   },
@@ -286,12 +285,12 @@ export const normalizedSoftplus: RowMap = /* @__PURE__ */ rowMap("normalizedSoft
   program: ({ x }) => {
     const m = stop(max(x));
     const scale = div(1, maximum(m, 1));
-    // log(1 + eˣ) = x₊ + log(1 + e^−|x|), and all of it in units of eᵐ where the largest score m is negative.
-    const top = minimum(m, 0);
-    const fall = exp(minimum(sub(neg(abs(x)), top), 0));
-    const tail = differentiateAs(fall, exp(sub(select(greater(x, 0), neg(x), x), top)));
-    const w = mul(scale, add(relu(x), mul(tail, log1pRatio(mul(tail, exp(top)))))) as Row;
-    return ratio(x, w, mul(scale, sigmoids(x).w) as Row);
+    // log(1 + eˣ) = x₊ + log(1 + e^−|x|), and all of it in units of e^lift.
+    const lift = liftOf(m);
+    const fall = exp(minimum(sub(neg(abs(x)), lift), 0));
+    const tail = differentiateAs(fall, exp(sub(select(greater(x, 0), neg(x), x), lift)));
+    const w = mul(scale, add(relu(x), mul(tail, log1pRatio(mul(tail, exp(lift)))))) as Row;
+    return ratio(x, w, mul(scale, sigmoids(x)) as Row);
   },
   domain: { x: { min: -3, max: 3 } },
   laws: monotoneRatio,

@@ -92,7 +92,7 @@ class Needs {
 /** Feeds sinks with the vectors of one turn of a loop. */
 function turn(frame: Frame, needs: Needs, sinks: readonly Sink[], sites: readonly Site[]): void {
   for (const { mask, words } of needs.dear) {
-    if (mask !== undefined) computeGuarded(frame, sites, mask, words);
+    if (mask !== undefined) for (const site of sites) computeGuarded(frame, site, mask, words);
     else for (const e of words) for (const site of sites) site.local(e);
   }
   for (const site of sites) {
@@ -102,30 +102,22 @@ function turn(frame: Frame, needs: Needs, sinks: readonly Sink[], sites: readonl
   }
 }
 
-/** Computes words by a branch: if the mask holds for any lane of any vector, and 0 otherwise. */
-function computeGuarded(frame: Frame, sites: readonly Site[], mask: Expr, words: readonly Expr[]): void {
+/** Computes words by a branch: if the mask holds for any lane of the vector, and 0 otherwise. */
+function computeGuarded(frame: Frame, site: Site, mask: Expr, words: readonly Expr[]): void {
   const { f } = frame;
   const zero = frame.constant(0);
-  const results = sites.map((site) => words.map(() => site.temporary()));
-  const masks = sites.map((site) => site.local(mask));
-  const before = sites.map((site) => site.known());
-  for (const result of results.flat()) f.get(zero).set(result);
-  masks.forEach((m, k) => {
-    f.get(m);
-    if (k > 0) f.op(op.v128Or);
-  });
-  f.op(op.v128AnyTrue).if();
-  words.forEach((e, w) => {
-    sites.forEach((site, k) => {
-      f.get(site.local(e)).set(results[k]![w]!);
-    });
+  const holds = site.local(mask);
+  const before = site.known();
+  const results = words.map(() => site.temporary());
+  for (const result of results) f.get(zero).set(result);
+  f.get(holds).op(op.v128AnyTrue).if();
+  words.forEach((e, k) => {
+    f.get(site.local(e)).set(results[k]!);
   });
   f.end();
-  sites.forEach((site, k) => {
-    site.forget(before[k]!);
-    words.forEach((e, w) => {
-      site.learn(e, results[k]![w]!);
-    });
+  site.forget(before);
+  words.forEach((e, k) => {
+    site.learn(e, results[k]!);
   });
 }
 

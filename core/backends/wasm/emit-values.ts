@@ -19,6 +19,8 @@ export type EmitWord = (
     readonly order: number;
     /** The first argument is certainly not above 0 (or is NaN). */
     readonly nonPositive: boolean;
+    /** The first argument is certainly not above 80 (or is NaN). */
+    readonly bounded: boolean;
     /** The first argument certainly lies in [0, 1] (or is NaN). */
     readonly unit: boolean;
   },
@@ -427,6 +429,12 @@ function nonPositive(of: Expr): boolean {
   }
 }
 
+/** Whether a number is certainly so small that its exponential is far from overflow (or is NaN). */
+function bounded(of: Expr): boolean {
+  const e = evaluatedAs(of);
+  return nonPositive(e) || (e.word === "minimum" && e.args.some((a) => (constantOf(a) ?? 81) <= 80));
+}
+
 function nonNegative(of: Expr): boolean {
   const e = evaluatedAs(of);
   switch (e.word) {
@@ -590,6 +598,7 @@ function pushWord(frame: Frame, e: Expr, site: Site): void {
       const l = emit(f, lanes.type, args, {
         order: e.detail as number,
         nonPositive: nonPositive(a),
+        bounded: bounded(a),
         unit: inUnit(a),
       });
       f.get(l).free(l);

@@ -176,10 +176,10 @@ export function exp(f: Fn, w: Width, x: Local): Local {
 }
 
 /**
- * e^x for x known to be at most 0 (or a little above), flushed to 0 where it is below the smallest normal number:
+ * e^x for x known to be at most 88, flushed to 0 where it is below the smallest normal number:
  * subnormal numbers are 75 × slower wherever they are met later.
  */
-export function expNonPositive(f: Fn, w: Width, x: Local): Local {
+export function expBounded(f: Fn, w: Width, x: Local): Local {
   const { add, mul, lt } = lanes[w];
   const reduced = reduce(f, w, x);
   const { t, n } = reduced;
@@ -251,7 +251,7 @@ function logOf(
   u: Local,
   { lost, minusOne, subnormal, tail = (minusOne === undefined ? logTail : unitLogTail)[w] }: LogOptions,
 ): Local {
-  const { add, sub, mul, div, lt, ge, eq, intAdd, intSub, intShl, intShrS, intShrU, intGtS, pmax } = lanes[w];
+  const { add, sub, mul, div, lt, le, eq, intAdd, intSub, intShl, intShrS, intShrU, intGtS, pmax } = lanes[w];
   const bits = fractionBits[w];
   const one = f.constant(w, 1);
   // √½ as bits; subtracting it carries into the exponent exactly where the fraction is below √2. For m in (½, 1], just above ½.
@@ -307,7 +307,9 @@ function logOf(
   }
   f.set(m);
   const zero = f.constant(w, 0);
-  if (minusOne !== undefined) f.get(minusOne).get(m).get(k).get(zero).op(eq, op.v128Bitselect).set(m);
+  // In this order NaN stays NaN.
+  if (minusOne !== undefined)
+    f.get(m).get(minusOne).get(u).get(f.constant(w, 0.5)).op(le, op.v128Bitselect).set(m);
   f.get(m).get(m).get(f.constant(w, 2)).op(add, div);
   const s = store(f);
   f.get(s).get(s).op(mul);
@@ -321,8 +323,8 @@ function logOf(
   // Added where u = 0: −∞; where u is ∞ or NaN: u. Below 0 all bits are filled: NaN.
   if (minusOne === undefined) f.get(u).get(u).get(f.constant(w, Infinity)).op(lt, op.v128AndNot);
   f.get(f.constant(w, -Infinity)).get(u).get(zero).op(eq, op.v128And);
-  if (minusOne === undefined) f.op(op.v128Or, add).get(u).get(zero).op(lt, op.v128Or);
-  else f.op(add).get(u).get(zero).op(ge, op.v128Not, op.v128Or);
+  if (minusOne === undefined) f.op(op.v128Or);
+  f.op(add).get(u).get(zero).op(lt, op.v128Or);
   f.free(k, m, s, z);
   return store(f);
 }
@@ -384,18 +386,18 @@ export function log1pNonPositive(f: Fn, w: Width, x: Local): Local {
 function expMinusAbs(f: Fn, w: Width, x: Local): Local {
   const { abs, neg } = lanes[w];
   const t = store(f.get(x).op(abs, neg));
-  const r = expNonPositive(f, w, t);
+  const r = expBounded(f, w, t);
   f.free(t);
   return r;
 }
 
-/** 1/(1 + e^−x), as 1/(1 + t) or t/(1 + t) with t = e^−|x|: no overflow, and digits on both sides. */
+/** 1/(1 + e^−x) as t/(1 + t) with t = e^x, held where it is 1 to the last digit: no overflow, and digits on both sides. */
 export function sigmoid(f: Fn, w: Width, x: Local): Local {
-  const { add, div, ge } = lanes[w];
-  const [zero, one] = [f.constant(w, 0), f.constant(w, 1)];
-  const t = expMinusAbs(f, w, x);
-  f.get(one).get(t).get(x).get(zero).op(ge, op.v128Bitselect);
-  return store(f.get(one).get(t).op(add, div).free(t));
+  const { add, div, pmin } = lanes[w];
+  const held = store(f.get(x).get(f.constant(w, 40)).op(pmin));
+  const t = expBounded(f, w, held);
+  f.get(t).get(t).get(f.constant(w, 1)).op(add, div).free(held, t);
+  return store(f);
 }
 
 /** log(1 + e^x) = max(x, 0) + log(1 + e^−|x|). */
@@ -597,7 +599,7 @@ export function erf(f: Fn, w: Width, x: Local): Local {
   f.get(f.constant(w, 1));
   scaledErfc(f, w, a);
   const minus = store(f.get(square).op(neg));
-  const e = expNonPositive(f, w, minus);
+  const e = expBounded(f, w, minus);
   f.get(e).op(mul, sub).set(minus);
   f.free(e);
   polynomial(f, w, square, erfFit[w]).get(x).op(mul);
@@ -636,7 +638,7 @@ export function logNormalCdf(f: Fn, w: Width, x: Local): Local {
   f.get(held).get(held).op(mul, add);
   const lost = store(f);
   f.get(square).get(f.constant(w, -0.5)).op(mul).set(square);
-  const e = expNonPositive(f, w, square);
+  const e = expBounded(f, w, square);
   // above = h·e^(−x²/2)·(1 − lost/2)
   const above = store(f.get(e).get(h).op(mul).tee(e).get(e).get(lost).get(half).op(mul, mul, sub));
   // The logarithm of h + 0 or of 1 − above = u + lost.
