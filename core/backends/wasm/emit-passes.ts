@@ -63,10 +63,6 @@ class Needs {
         this.dear.push({ mask, words });
       }
     }
-    this.dear.forEach(({ words }, k) => {
-      if (words.reduce((cost, e) => cost + costOf(e), 0) < worthGuarding)
-        this.dear[k] = { mask: undefined, words };
-    });
   }
 
   /** For each row the mask without which it does not count: all that read it do so through a choice by that mask. */
@@ -92,7 +88,8 @@ class Needs {
 /** Feeds sinks with the vectors of one turn of a loop. */
 function turn(frame: Frame, needs: Needs, sinks: readonly Sink[], sites: readonly Site[]): void {
   for (const { mask, words } of needs.dear) {
-    if (mask !== undefined) for (const site of sites) computeGuarded(frame, site, mask, words);
+    const cost = words.reduce((sum, e) => sum + costOf(e), 0);
+    if (mask && cost >= worthGuarding) for (const site of sites) computeGuarded(frame, site, mask, words);
     else for (const e of words) for (const site of sites) site.local(e);
   }
   for (const site of sites) {
@@ -107,7 +104,7 @@ function computeGuarded(frame: Frame, site: Site, mask: Expr, words: readonly Ex
   const { f } = frame;
   const zero = frame.constant(0);
   const holds = site.local(mask);
-  const before = site.known();
+  const before = new Set(site.values.keys());
   const results = words.map(() => site.temporary());
   for (const result of results) f.get(zero).set(result);
   f.get(holds).op(op.v128AnyTrue).if();
@@ -115,9 +112,10 @@ function computeGuarded(frame: Frame, site: Site, mask: Expr, words: readonly Ex
     f.get(site.local(e)).set(results[k]!);
   });
   f.end();
-  site.forget(before);
+  // What became known in the branch is not known behind it.
+  for (const e of site.values.keys()) if (!before.has(e)) site.values.delete(e);
   words.forEach((e, k) => {
-    site.learn(e, results[k]!);
+    site.values.set(e, results[k]!);
   });
 }
 

@@ -184,7 +184,8 @@ export class Site {
   private readonly sources: ReadonlyMap<Expr, Stream>;
   /** Where this turn of the loop reads and writes, by the row's pointer. */
   private readonly bases: ReadonlyMap<Local, Local>;
-  private readonly values: Map<Expr, Local>;
+  /** What is known so far. */
+  readonly values: Map<Expr, Local>;
   private readonly owned: Local[] = [];
   /** Which vector of the turn this is. */
   readonly copy: number;
@@ -267,21 +268,6 @@ export class Site {
       }
     }
     return l;
-  }
-
-  /** Rows that are known so far. */
-  known(): ReadonlySet<Expr> {
-    return new Set(this.values.keys());
-  }
-
-  /** Forgets what became known since. */
-  forget(since: ReadonlySet<Expr>): void {
-    for (const e of this.values.keys()) if (!since.has(e)) this.values.delete(e);
-  }
-
-  /** Has a row's value in a local that outlives what is forgotten. */
-  learn(e: Expr, value: Local): void {
-    this.values.set(e, value);
   }
 
   /** Done with this vector: its locals may be used again. */
