@@ -216,8 +216,9 @@ export class Formula {
     const pure: Value[] = [];
     const kinds: Kind[] = [];
     const first = this.stored.indexOf("float");
+    const origins = [this.inputs[0]!, ...results];
     const hidden = [...placeholders].flatMap(([e, { node, source }]) =>
-      source.from === "result" || followsNaN(e, this.inputs[0]!) ? [node] : [],
+      source.from === "result" || followsNaN(e, origins) ? [node] : [],
     );
     settled.forEach((e, i) => {
       const input = wanted[i]!;
@@ -289,30 +290,21 @@ function nameOf(input: Expr): string {
 }
 
 /** Words that are NaN where an argument is, or where it has a NaN anywhere. */
-const strict = "neg exp expm1 log log1p sqrt abs sigmoid softplus add sub mul div sum max differentiateAs";
+const strict =
+  "neg exp expm1 log log1p sqrt abs relu sigmoid softplus add sub mul div sum max differentiateAs";
 const isStrict = (word: string): boolean => ` ${strict} `.includes(` ${word} `);
 
-/** Whether a NaN among the scores surely is in e, or makes e NaN. */
-const followsNaN = (e: Expr, scores: Expr): boolean =>
-  e === scores || (isStrict(e.word) && e.args.some((a) => followsNaN(a, scores)));
+/** Whether a NaN in what e is made from, scores or results, surely is in e, or makes e NaN. */
+const followsNaN = (e: Expr, origins: readonly Expr[]): boolean =>
+  origins.includes(e) || (isStrict(e.word) && e.args.some((a) => followsNaN(a, origins)));
 
 /** Whether plain arithmetic leads from e to something that is NaN whenever the result of the row is. */
 function carriesNaN(e: Expr, sources: readonly Expr[], result: Expr): boolean {
   if (sources.includes(e)) return true;
-  switch (e.word) {
-    case "add":
-    case "sub":
-    case "mul":
-    case "mulZero":
-    case "div":
-    case "neg":
-      return e.args.some((a) => carriesNaN(a, sources, result));
-    case "select":
-      // A row that is left out as a whole: so is its result.
-      return (
-        result.word === "select" && result.args[0] === e.args[0] && carriesNaN(e.args[1]!, sources, result)
-      );
-    default:
-      return false;
-  }
+  // A row that is left out as a whole: so is its result.
+  if (e.word === "select")
+    return (
+      result.word === "select" && result.args[0] === e.args[0] && carriesNaN(e.args[1]!, sources, result)
+    );
+  return (e.word === "mulZero" || isStrict(e.word)) && e.args.some((a) => carriesNaN(a, sources, result));
 }
