@@ -60,6 +60,9 @@ const [coldest, hottest] = [2 ** -10, 2 ** 10] as const;
  * Convex in 1/T, so Newton's method in 1/T within a bracket finds it, in some five passes over the rows. Nothing outside
  * [2⁻¹⁰, 2¹⁰] is looked for: scores worse than chance give the upper bound. Where every row is right there is no best one: it
  * grows colder until the likelihood no longer changes.
+ * @formula T = \arg\min_{T>0}\;-\sum_r\log\,\mathrm{softmax}(x_r/T)_{t_r}
+ * @see temperatureScaledNll: what is minimised
+ * @see ece: what becomes smaller
  * @param x Scores [.., classes].
  * @param target One class index per row; rows with `ignoreIndex` (−100) do not count.
  * @returns A promise, since results are read on every device.

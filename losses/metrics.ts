@@ -307,6 +307,14 @@ const gaps = ({ accuracy: right, confidence }: Reliability): Floats =>
 /**
  * Expected calibration error: by how much confidence and accuracy differ, on average over rows, in bins of confidence. From
  * 0 to 1. No gradient; to calibrate use `fitTemperature`.
+ *
+ * @formula \mathrm{ECE} = \sum_b\frac{n_b}N\,\bigl|\mathrm{acc}_b-\mathrm{conf}_b\bigr|,\qquad \mathrm{conf}=\max_i p_i
+ * @gradient 0
+ * @errata A text on applications tunes T to lower this error: it is not continuous in T. Guo et al. 2017 fit T on the
+ *   likelihood, as `fitTemperature` does.
+ * @see mce: the largest gap instead of the mean
+ * @see reliability: the table that it is computed from
+ * @see fitTemperature: what to do about it
  * @example ece(softmax(scores), labels, { bins: 15 })
  */
 export function ece<D extends FloatDType>(
@@ -322,6 +330,10 @@ export function ece<D extends FloatDType>(
 
 /**
  * Maximum calibration error: the largest difference of confidence and accuracy in any bin of confidence. No gradient.
+ *
+ * @formula \mathrm{MCE} = \max_b\,\bigl|\mathrm{acc}_b-\mathrm{conf}_b\bigr|
+ * @gradient 0
+ * @see ece: the mean over rows
  * @example mce(softmax(scores), labels, { bins: 15, by: "mass" })
  */
 export function mce<D extends FloatDType>(

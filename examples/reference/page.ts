@@ -57,6 +57,35 @@ export async function pageOf(parts: PageParts): Promise<string> {
   return `${sections.filter((s) => s !== undefined && s !== "").join("\n\n")}\n`;
 }
 
+/** The page of a function without a card: what its docstring says. */
+export function functionPageOf(name: string, { file, docstring, options }: Source): string {
+  const { text, tagged } = docstring;
+  const given = tagged.param.map((param) => /^(\w+)\s+(.*)$/s.exec(param)!.slice(1));
+  const rows = [...given, ...options.map((o) => [o.name, o.text])].map(
+    ([arg, of]) => `| \`${arg}\` | ${of} |`,
+  );
+  const sections = [
+    `# ${name}`,
+    text,
+    ...section("Formula", [tagged.formula.map(mathematics).join("\n\n")]),
+    ...section("Gradient", [tagged.gradient.map(mathematics).join("\n\n")]),
+    ...section(
+      "Arguments",
+      rows.length > 0 ? [["| argument | what it is |", "| --- | --- |", ...rows].join("\n")] : [],
+    ),
+    ...section("Result", tagged.returns),
+    ...section(
+      "Example",
+      tagged.example.map((program) => fenced("ts", program)),
+    ),
+    ...section("Conventions", [bullets(tagged.remarks)]),
+    ...section("In the literature", [bullets(tagged.errata)]),
+    ...section("Related", [bullets(tagged.see.map(related))]),
+    `Declared in [${file}](../../${file}). Notation: [here](../README.md#notation).`,
+  ];
+  return `${sections.join("\n\n")}\n`;
+}
+
 /** A heading and what stands under it, or nothing where that is empty. */
 function section(title: string, content: readonly (string | undefined)[]): string[] {
   const filled = content.filter((s): s is string => s !== undefined && s !== "");

@@ -5,7 +5,7 @@ import type { Op } from "simplexgrad";
 import * as losses from "simplexgrad/losses";
 import * as ops from "simplexgrad/ops";
 import { lawTables } from "./laws.ts";
-import { pageOf } from "./page.ts";
+import { functionPageOf, pageOf } from "./page.ts";
 import { picturesOf } from "./pictures.ts";
 import { exampleOfCard, runExample } from "./run.ts";
 import { readSources, type Source } from "./source.ts";
@@ -28,6 +28,7 @@ export async function reference(root: string): Promise<Reference> {
   const faults: string[] = [];
   const families = new Map<string, Op[]>();
   const every = [...ops.allOps, ...losses.allLosses];
+  const exported: { readonly [name: string]: unknown } = { ...ops, ...losses };
   for (const op of every) {
     const { name } = op.info;
     const source = sources.find(name);
@@ -42,7 +43,7 @@ export async function reference(root: string): Promise<Reference> {
       if (gradient.length === 0) faults.push(`${name} (${source.file}) has no @gradient in its docstring`);
     }
     for (const text of see)
-      if (!every.some(({ info }) => info.name === /^\w+/.exec(text)?.[0]))
+      if (!Object.hasOwn(exported, /^\w+/.exec(text)?.[0] ?? ""))
         faults.push(`${name} (${source.file}): @see ${text} begins with the name of no op`);
     const examples = (example.length > 0 ? example : [exampleOfCard(op)]).map((text) => runExample(op, text));
     for (const { wrong } of examples)
@@ -54,15 +55,16 @@ export async function reference(root: string): Promise<Reference> {
   }
   const maps = [...families].flatMap(([file, ops]) => (file.startsWith("ops/maps/") ? ops : []));
   files.set("laws.md", `${lawTables(maps.filter(({ info }) => info.kind !== "reduction"))}\n`);
-  // What has no card, and so no page: it stands in the index with the first sentence of its docstring.
-  const exported: { readonly [name: string]: unknown } = { ...ops, ...losses };
+  // What has no card: its page is its docstring.
   const besides = Object.keys(exported)
     .toSorted()
     .flatMap((name) => {
       const value = exported[name];
       const source =
         typeof value === "function" && !every.includes(value as never) ? sources.find(name) : undefined;
-      return source ? [`- [\`${name}\`](../${source.file}): ${firstSentence(source.docstring.text)}`] : [];
+      if (source === undefined) return [];
+      files.set(`ops/${name}.md`, functionPageOf(name, source));
+      return [`- [\`${name}\`](ops/${name}.md): ${firstSentence(source.docstring.text)}`];
     });
   files.set("README.md", indexOf(families, sources.opening, besides));
   return { files, faults };

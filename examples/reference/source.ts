@@ -5,7 +5,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The tags that a docstring may have besides its text. */
-export const tags = ["formula", "gradient", "remarks", "errata", "see", "example"] as const;
+export const tags = [
+  "formula",
+  "gradient",
+  "remarks",
+  "errata",
+  "see",
+  "param",
+  "returns",
+  "example",
+] as const;
 export type Tag = (typeof tags)[number];
 
 /** A docstring, taken apart: the text, and what stands after each tag, in order. */
