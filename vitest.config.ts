@@ -56,6 +56,7 @@ const page = (name: string, executablePath: string, isolated: boolean): TestProj
     provide: { place: { ci, page: true, shapes: shapes.page, isolated } },
     // After Node's, both at once: each waits for its GPU most of the time.
     sequence: { groupOrder: 1 },
+    maxWorkers: 2,
     browser: {
       enabled: true,
       headless: true,
