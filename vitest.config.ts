@@ -11,7 +11,7 @@ const source = (path: string): string => fileURLToPath(new URL(path, import.meta
 const ci = Boolean(process.env.CI);
 
 /** Random shapes, or runs of a law, for each op and device. */
-const shapes = { node: 12, page: 6 };
+const shapes = { node: 12, page: 4 };
 
 /** Where WebGPU in Node finds a driver, unless the environment says. */
 const driver = process.env.VK_ICD_FILENAMES ?? findSwiftShader();
