@@ -22,6 +22,7 @@ import {
   savedInput,
   scalarInput,
   select,
+  strict,
   substitute,
   type Value,
 } from "./row/expr.ts";
@@ -289,14 +290,13 @@ function nameOf(input: Expr): string {
   return (input.detail as InputInfo).name;
 }
 
-/** Words that are NaN where an argument is, or where it has a NaN anywhere. */
-const strict =
-  "neg exp expm1 log log1p sqrt abs relu sigmoid softplus add sub mul div sum max differentiateAs";
-const isStrict = (word: string): boolean => ` ${strict} `.includes(` ${word} `);
+/** Whether a NaN in an argument makes e NaN; of a row, somewhere. */
+const isStrict = ({ word }: Expr): boolean =>
+  strict.has(word) || word === "sum" || word === "max" || word === "differentiateAs";
 
 /** Whether a NaN in what e is made from, scores or results, surely is in e, or makes e NaN. */
 const followsNaN = (e: Expr, origins: readonly Expr[]): boolean =>
-  origins.includes(e) || (isStrict(e.word) && e.args.some((a) => followsNaN(a, origins)));
+  origins.includes(e) || (isStrict(e) && e.args.some((a) => followsNaN(a, origins)));
 
 /** Whether plain arithmetic leads from e to something that is NaN whenever the result of the row is. */
 function carriesNaN(e: Expr, sources: readonly Expr[], result: Expr): boolean {
@@ -306,5 +306,5 @@ function carriesNaN(e: Expr, sources: readonly Expr[], result: Expr): boolean {
     return (
       result.word === "select" && result.args[0] === e.args[0] && carriesNaN(e.args[1]!, sources, result)
     );
-  return (e.word === "mulZero" || isStrict(e.word)) && e.args.some((a) => carriesNaN(a, sources, result));
+  return (e.word === "mulZero" || isStrict(e)) && e.args.some((a) => carriesNaN(a, sources, result));
 }

@@ -604,6 +604,13 @@ export function count(mask: RowMask | Mask): Scalar {
 /** value at the entry `label`, 0 elsewhere. */
 export const oneHot = (label: Scalar, value: Operand): Row => select(equal(index, label), value, 0) as Row;
 
+/** Words that are NaN wherever one of their arguments is. */
+export const strict: ReadonlySet<string> = /* @__PURE__ */ new Set(
+  "neg exp expm1 log log1p sqrt sin cos tanh erf logNormalCdf sigmoid softplus abs sign floor round relu xlogx log1pRatio expm1Ratio add sub mul div maximum minimum".split(
+    " ",
+  ),
+);
+
 /** Words that give rows whose entries hang on their neighbours. */
 export const alongRow: ReadonlySet<Word> = /* @__PURE__ */ new Set<Word>([
   "cumsum",

@@ -13,6 +13,7 @@ import {
   type RootParts,
   type SeriesParts,
   select,
+  strict,
   type Value,
 } from "./expr.ts";
 import type { Program } from "./program.ts";
@@ -118,13 +119,6 @@ export interface Schedule {
 /** Words that cost more to compute again than to store and load. */
 const costly: ReadonlySet<string> = /* @__PURE__ */ new Set(
   "exp expm1 log log1p pow posPow sin cos tanh erf logNormalCdf sigmoid softplus xlogx log1pRatio expm1Ratio".split(
-    " ",
-  ),
-);
-
-/** Words that are NaN wherever one of their arguments is. */
-const strict: ReadonlySet<string> = /* @__PURE__ */ new Set(
-  "neg exp expm1 log log1p sqrt sin cos tanh erf logNormalCdf sigmoid softplus abs sign floor round relu xlogx log1pRatio expm1Ratio add sub mul div maximum minimum".split(
     " ",
   ),
 );

@@ -3,8 +3,6 @@
 export {
   adaptiveTemperatureSoftmax,
   asentmax,
-  logMixtureOfSoftmaxes,
-  mixtureOfSoftmaxes,
   multimax,
   saSoftmax,
   sigmoidAttention,
@@ -13,10 +11,10 @@ export {
   softmaxSink,
   softpick,
   ssmax,
-  stickBreaking,
 } from "./attention.ts";
 export { entmax, entmax15, sparsemax } from "./entmax.ts";
 export { fusedmax } from "./fusedmax.ts";
+export { logMixtureOfSoftmaxes, mixtureOfSoftmaxes, stickBreaking } from "./mixtures.ts";
 export { naiveSoftmax } from "./naive.ts";
 export {
   normalizedRelu,

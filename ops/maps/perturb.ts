@@ -41,7 +41,7 @@ import {
   sigmoid,
   softplus,
 } from "../../core/words.ts";
-import { smoothBreaks } from "./softmax.ts";
+import { smoothBreaks, smoothLaws } from "./softmax.ts";
 
 /** Scores less the largest, in units of the noise, as a function of all scores and the scale. */
 type Scores = (of: "constant" | "moving") => Row;
@@ -286,20 +286,7 @@ export const perturbMax: RowMap<Perturbation> = /* @__PURE__ */ rowMap("perturbM
     };
   },
   domain: { x: { min: -2, max: 2 }, scale: { min: 0.5, max: 2 } },
-  laws: [
-    "sumsToOne",
-    "nonNegative",
-    "shiftInvariant",
-    "monotone",
-    "strictlyMonotone",
-    "permutationEquivariant",
-    "jacobianSymmetric",
-    "positiveSemidefinite",
-    "nanRow",
-    "infiniteRow",
-    "masked",
-    "oneClassIsOne",
-  ],
+  laws: smoothLaws,
   breaks: smoothBreaks,
   examples: [
     { args: [[0, Math.LN2]], gives: [0.3333333333333333, 0.6666666666666666] },

@@ -63,6 +63,22 @@ export function temperedSoftmaxOf(x: Row, temperature: Scalar): Row {
   return div(e, sum(e));
 }
 
+/** The laws of maps like softmax: every class has a share, and the map is a gradient. */
+export const smoothLaws: readonly string[] = [
+  "sumsToOne",
+  "nonNegative",
+  "shiftInvariant",
+  "monotone",
+  "strictlyMonotone",
+  "permutationEquivariant",
+  "jacobianSymmetric",
+  "positiveSemidefinite",
+  "nanRow",
+  "infiniteRow",
+  "masked",
+  "oneClassIsOne",
+];
+
 /** What breaks the laws that no smooth map keeps which sees differences alone. */
 export const smoothBreaks: Breaks = {
   scaleInvariant: [[0, 1]],
@@ -116,20 +132,7 @@ export const softmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("softmax", {
   },
   entropy: (p, { temperature }) => neg(mul(temperature, sum(xlogx(p)))) as Scalar,
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
-  laws: [
-    "sumsToOne",
-    "nonNegative",
-    "shiftInvariant",
-    "monotone",
-    "strictlyMonotone",
-    "permutationEquivariant",
-    "jacobianSymmetric",
-    "positiveSemidefinite",
-    "nanRow",
-    "infiniteRow",
-    "masked",
-    "oneClassIsOne",
-  ],
+  laws: smoothLaws,
   breaks: smoothBreaks,
   examples: [
     { args: [[0, Math.LN2]], gives: [0.3333333333333333, 0.6666666666666666] },
@@ -364,6 +367,21 @@ export const maskedLogSoftmax: MaskedMap = /* @__PURE__ */ rowMap("maskedLogSoft
   ],
 });
 
+/** The laws of a choice of one class. */
+const choiceLaws: readonly string[] = [
+  "sumsToOne",
+  "nonNegative",
+  "shiftInvariant",
+  "monotone",
+  "scaleInvariant",
+  "permutationEquivariantWithoutTies",
+  "nanRow",
+  "infiniteRow",
+  "masked",
+  "oneClassIsOne",
+  "exactZeros",
+];
+
 /**
  * The limit of softmax at temperature 0 with ties broken: 1 at the first maximum, 0 elsewhere. Its gradient is zero.
  *
@@ -380,19 +398,7 @@ export const hardmax: RowMap = /* @__PURE__ */ rowMap("hardmax", {
   program: ({ x }) => hardmaxOf(x),
   domain: { x: { min: -3, max: 3 } },
   smooth: false,
-  laws: [
-    "sumsToOne",
-    "nonNegative",
-    "shiftInvariant",
-    "monotone",
-    "scaleInvariant",
-    "permutationEquivariantWithoutTies",
-    "nanRow",
-    "infiniteRow",
-    "masked",
-    "oneClassIsOne",
-    "exactZeros",
-  ],
+  laws: choiceLaws,
   breaks: {
     strictlyMonotone: [[0, 1, 2]],
     permutationEquivariant: [[0, 0]],
@@ -420,19 +426,7 @@ export const straightThroughArgmax: RowMap<Tempered> = /* @__PURE__ */ rowMap("s
   program: ({ x, temperature }) => differentiateAs(hardmaxOf(x), temperedSoftmaxOf(x, temperature)) as Row,
   domain: { x: { min: -3, max: 3 }, temperature: { min: 0.5, max: 2 } },
   derivativesOf: softmax,
-  laws: [
-    "sumsToOne",
-    "nonNegative",
-    "shiftInvariant",
-    "monotone",
-    "scaleInvariant",
-    "permutationEquivariantWithoutTies",
-    "nanRow",
-    "infiniteRow",
-    "masked",
-    "oneClassIsOne",
-    "exactZeros",
-  ],
+  laws: choiceLaws,
   breaks: {
     strictlyMonotone: [[0, 1, 2]],
     permutationEquivariant: [[0, 0]],
