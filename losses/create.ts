@@ -13,8 +13,8 @@ import type { Checked, HasRows, Mismatch, Shape } from "../core/shape.ts";
 import { Tensor } from "../core/tensor.ts";
 import { allOps } from "../ops/index.ts";
 import type * as maps from "../ops/maps/index.ts";
-import type * as losses from "./index.ts";
-import { allLosses, fenchelYoung } from "./index.ts";
+import type * as losses from "./scores.ts";
+import { allLosses, fenchelYoung } from "./scores.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
 // Names and options, read off the functions
@@ -38,7 +38,7 @@ type Losses = {
     : never]: (typeof losses)[K];
 };
 
-/** The names of losses: those of `simplexgrad/losses`, metrics among them. */
+/** The names of losses: those of scores in `simplexgrad/losses`, metrics among them. */
 export type LossName = keyof Losses;
 
 /** The options of a loss, by its name. */

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
-import { allLosses } from "../losses/index.ts";
+import { allFeatureLosses, allLosses } from "../losses/index.ts";
 import { allOps } from "../ops/index.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -88,7 +88,7 @@ describe("importing one op", () => {
     straightThroughArgmax: ["softmax"],
     gumbelSoftmaxSt: ["gumbelSoftmax"],
   };
-  const every = [...allOps, ...allLosses].map(({ info }) => info);
+  const every = [...allOps, ...allLosses, ...allFeatureLosses].map(({ info }) => info);
   const samples = every.filter(
     ({ kind, name }) =>
       kind === "rowMap" || kind === "loss" || ["logsumexp", "relu", "sum", "matmul", "linear"].includes(name),

@@ -4,7 +4,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import * as core from "../core/index.ts";
 import type { Param } from "../core/rowop.ts";
-import { allLosses, crossEntropy } from "../losses/index.ts";
+import { allFeatureLosses, allLosses, crossEntropy } from "../losses/index.ts";
 import * as nn from "../nn/index.ts";
 import * as ops from "../ops/index.ts";
 import * as optim from "../optim/index.ts";
@@ -729,7 +729,7 @@ describe.each([
 });
 
 test("the ops that are tested are all that the entries export", () => {
-  const exported = [...Object.values(ops), ...Object.values({ ...allLosses })].filter(
+  const exported = [...Object.values(ops), ...allLosses, ...allFeatureLosses].filter(
     (value): value is AnyOp => typeof value === "function" && "info" in value,
   );
   expect(exported.filter((op) => !everyOp.includes(op)).map(({ info }) => info.name)).toEqual([]);

@@ -27,7 +27,7 @@ export async function reference(root: string): Promise<Reference> {
   const files = new Map<string, string>();
   const faults: string[] = [];
   const families = new Map<string, Op[]>();
-  const every = [...ops.allOps, ...losses.allLosses];
+  const every = [...ops.allOps, ...losses.allLosses, ...losses.allFeatureLosses];
   const exported: { readonly [name: string]: unknown } = { ...ops, ...losses };
   for (const op of every) {
     const { name } = op.info;
@@ -48,7 +48,11 @@ export async function reference(root: string): Promise<Reference> {
     const examples = (example.length > 0 ? example : [exampleOfCard(op)]).map((text) => runExample(op, text));
     for (const { wrong } of examples)
       faults.push(...wrong.map((finding) => `${name} (${source.file}): ${finding}`));
-    const what = source.file.startsWith("losses/") ? "loss" : isStated(source) ? "map" : "neither";
+    const what = losses.allLosses.includes(op)
+      ? "loss"
+      : source.file.startsWith("ops/maps/")
+        ? "map"
+        : "neither";
     const pictures = picturesOf(op, examples[0]!.call, what);
     for (const { suffix, svg } of pictures) files.set(`ops/${name}${suffix}.svg`, svg);
     files.set(`ops/${name}.md`, await pageOf({ op, source, examples, pictures }));

@@ -9,7 +9,8 @@ import * as errors from "../../core/errors.ts";
 import { openScope } from "../../core/scope.ts";
 import { vjp } from "../../core/tape.ts";
 import { Tensor } from "../../core/tensor.ts";
-import { type Adapter, adapterOf, type Call } from "./adapters.ts";
+import type { Adapter, Call, Tensors } from "./adapter.ts";
+import { adapterOf } from "./adapters.ts";
 import { type Case, type Numbers, type Tolerance, toleranceF32 } from "./format.ts";
 
 /** What came of a case: the differences found; none if it passed. */
@@ -54,8 +55,6 @@ const sparse: readonly string[] = [
   "gumbel_softmax_st",
   "sampled_argmax",
 ];
-
-type Tensors = { readonly [name: string]: Tensor };
 
 /** Replays one case. */
 export async function runCase(c: Case, setting: Setting): Promise<Outcome> {

@@ -8,7 +8,7 @@ import type { Example, Op, OpInfo } from "../../core/op.ts";
 import { isRecord } from "../../core/scope.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { Tensor } from "../../core/tensor.ts";
-import { allLosses } from "../../losses/index.ts";
+import { allFeatureLosses, allLosses } from "../../losses/index.ts";
 import { allOps } from "../../ops/index.ts";
 import { withoutGpu } from "../place.ts";
 
@@ -16,7 +16,11 @@ import { withoutGpu } from "../place.ts";
 export type AnyOp = Op & ((...args: readonly unknown[]) => unknown);
 
 /** Every op and every loss. */
-export const everyOp: readonly AnyOp[] = [...allOps, ...allLosses] as unknown as readonly AnyOp[];
+export const everyOp: readonly AnyOp[] = [
+  ...allOps,
+  ...allLosses,
+  ...allFeatureLosses,
+] as unknown as readonly AnyOp[];
 
 /** For `describe.each` and `test.each`: the name, then the op. */
 export const byName: readonly (readonly [string, AnyOp])[] = everyOp.map((op) => [op.info.name, op]);
