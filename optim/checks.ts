@@ -1,6 +1,14 @@
 // What optimizers and schedules refuse: options without meaning, and what are no gradients of the parameters at hand.
 
-import { ArgumentError, DeviceError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
+import {
+  ArgumentError,
+  DeviceError,
+  DomainError,
+  DTypeError,
+  ShapeError,
+  showShape,
+  showValue,
+} from "../core/errors.ts";
 import { Parameter } from "../core/parameter.ts";
 import { RowSparse } from "../core/rowsparse.ts";
 import { sameShape } from "../core/shape.ts";
@@ -59,7 +67,11 @@ export function checkShared(place: string, options: Shared): void {
   checkNumber(place, "lr", lr, lr >= 0, "give a step size ≥ 0");
   if (betas !== undefined) {
     if (!Array.isArray(betas) || betas.length !== 2)
-      throw new ArgumentError(place, `betas is ${showValue(betas)}`, "give two numbers, such as [0.9, 0.999]");
+      throw new ArgumentError(
+        place,
+        `betas is ${showValue(betas)}`,
+        "give two numbers, such as [0.9, 0.999]",
+      );
     betas.forEach((β: number, i) => {
       checkNumber(place, `betas[${i}]`, β, β >= 0 && β < 1, "give a number in [0, 1)");
     });

@@ -12,7 +12,16 @@ import { lossAndGradients } from "../core/tape.ts";
 import { newTensor, type Tensor } from "../core/tensor.ts";
 import { checkGradients, checkParameters } from "./checks.ts";
 import { type AnyGradient, type Clip, checkClip, clipped } from "./clip.ts";
-import { counted, handleOn, numbered, optionTensor, Reading, type StateDict, snakeCase, type Writing } from "./state.ts";
+import {
+  counted,
+  handleOn,
+  numbered,
+  optionTensor,
+  Reading,
+  type StateDict,
+  snakeCase,
+  type Writing,
+} from "./state.ts";
 
 /** Parameters that share options; those not named are the optimizer's. */
 export type ParameterGroup<O extends object> = { readonly params: readonly Parameter[] } & Partial<O>;
@@ -26,7 +35,7 @@ export type Group<O extends object> = { readonly params: readonly Parameter[] } 
 };
 
 /** What a method remembers of each parameter besides the count of its updates, by the names that files have for it. */
-export interface Memory {
+export interface Remembered {
   /** Tensors in the shape of the parameter, each with the number that it is filled with at first. */
   readonly moments?: { readonly [name: string]: number };
   /** Numbers, each as it is at first. */
@@ -139,7 +148,7 @@ export abstract class Optimizer<O extends object = object> {
   protected abstract check(options: Group<O>): void;
 
   /** What is remembered of each parameter with these options; nothing if not said. What is no longer named is forgotten. */
-  protected remembers(_options: Group<O>): Memory {
+  protected remembers(_options: Group<O>): Remembered {
     return {};
   }
 
@@ -271,7 +280,7 @@ export abstract class Optimizer<O extends object = object> {
 
   private change(gradients: readonly AnyGradient[], { clip }: StepOptions): void {
     for (const group of this.groups) this.check(group);
-    const bounded = clip ? clipped(gradients, clip) : gradients;
+    const bounded = clip ? clipped(gradients, clip).gradients : gradients;
     bounded.forEach((g, i) => {
       if (g === undefined) return;
       const slot = this.slots[i]!;
@@ -288,7 +297,12 @@ export abstract class Optimizer<O extends object = object> {
   private changeAll(slot: Slot<O>, g: Tensor): void {
     const { parameter } = slot;
     const cells = this.recall(slot);
-    const [theta, ...moments] = this.turn(slot, parameter.value, g, cells.map(valueOf));
+    const [theta, ...moments] = this.turn(
+      slot,
+      parameter.value,
+      g,
+      cells.map(({ value }) => value),
+    );
     parameter.value = theta as Parameter["value"];
     cells.forEach((cell, k) => {
       const old = cell.value;
@@ -336,8 +350,6 @@ export abstract class Optimizer<O extends object = object> {
     return cells;
   }
 }
-
-const valueOf = ({ value }: Parameter): Tensor => value;
 
 const mapValues = <A, B>(
   record: { readonly [name: string]: A },

@@ -2,7 +2,15 @@
 // counts and flags as i32, both on the CPU. Knows no optimizer and no file.
 
 import { backendOf } from "../core/device.ts";
-import { ArgumentError, DeviceError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
+import {
+  ArgumentError,
+  DeviceError,
+  DomainError,
+  DTypeError,
+  ShapeError,
+  showShape,
+  showValue,
+} from "../core/errors.ts";
 import { isRecord } from "../core/scope.ts";
 import { sameShape } from "../core/shape.ts";
 import { copyOf, fromHost, hostCopy, hostTensor, isContiguous, Tensor, viewOf } from "../core/tensor.ts";
@@ -16,10 +24,12 @@ export interface StateDict {
 export type Writing = { [name: string]: Tensor };
 
 /** The name that files have for an option: `weightDecay` is `weight_decay`. */
-export const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+export const snakeCase = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** A number of steps or things. */
-export const counted = (value: number): Tensor => hostTensor(backendOf("js"), "i32", [], Int32Array.of(value));
+export const counted = (value: number): Tensor =>
+  hostTensor(backendOf("js"), "i32", [], Int32Array.of(value));
 
 /** A number, all of its digits. */
 export const numbered = (value: number): Tensor =>
@@ -46,7 +56,11 @@ export class Reading {
 
   constructor(place: string, state: unknown) {
     if (!isRecord(state))
-      throw new ArgumentError(place, `${showValue(state)} is no state`, "give what stateDict() gave: tensors by name");
+      throw new ArgumentError(
+        place,
+        `${showValue(state)} is no state`,
+        "give what stateDict() gave: tensors by name",
+      );
     for (const [name, t] of Object.entries(state))
       if (!(t instanceof Tensor))
         throw new ArgumentError(place, `the entry ${name} is ${showValue(t)}`, "give tensors by name");
@@ -59,8 +73,13 @@ export class Reading {
     return Object.hasOwn(this.state, name);
   }
 
+  /** The sizes of an entry, for those that only the entry knows. */
+  shapeOf(name: string): readonly number[] {
+    return this.has(name) ? this.state[name]!.shape : [];
+  }
+
   /** A tensor like another one, on its device: a handle of its own in the scope that is open. */
-  tensor(name: string, like: Tensor): Tensor {
+  tensor(name: string, like: Pick<Tensor, "backend" | "dtype" | "shape">): Tensor {
     const t = this.entry(name, like.dtype, like.shape);
     return t.backend === like.backend
       ? handleOn(t)
@@ -128,7 +147,11 @@ export class Reading {
         "give the state of one with the same parameters",
       );
     if (t.dtype !== dtype)
-      throw new DTypeError(this.place, `${name} is ${t.dtype} where ${dtype} is wanted`, "give it as it was written");
+      throw new DTypeError(
+        this.place,
+        `${name} is ${t.dtype} where ${dtype} is wanted`,
+        "give it as it was written",
+      );
     return t;
   }
 
