@@ -7,6 +7,7 @@ export { Adam, type AdamOptions } from "./adam.ts";
 export { Adamax, type AdamaxOptions } from "./adamax.ts";
 export { AdamW } from "./adamw.ts";
 export { type AnyGradient, type Clip, type ClipNormOptions, clipGradNorm, clipGradValue } from "./clip.ts";
+export { EMA, type EMAOptions } from "./ema.ts";
 export { Lion, type LionOptions } from "./lion.ts";
 export { NAdam, type NAdamOptions } from "./nadam.ts";
 export {
@@ -20,6 +21,9 @@ export {
 } from "./optimizer.ts";
 export { RAdam, type RAdamOptions } from "./radam.ts";
 export { RMSprop, type RMSpropOptions } from "./rmsprop.ts";
+export { Plateau, type PlateauOptions, type Scheduled, Scheduler, type Schedules } from "./scheduler.ts";
+export type { OneCycleOptions, Schedule } from "./schedules.ts";
+export * as schedules from "./schedules.ts";
 export { SGD, type SGDOptions } from "./sgd.ts";
 export { SparseAdam, type SparseAdamOptions } from "./sparse-adam.ts";
 export type { StateDict } from "./state.ts";

@@ -28,7 +28,7 @@ type Update = (
   m: Tensor,
   v: Tensor,
   numbers: {
-    /** γ·(1 − μₜ)/(1 − μ₁⋯μₜ) for the gradient, and γ·μₜ₊₁/(1 − μ₁⋯μₜ₊₁) for its mean. */
+    /** γ·(1 − μₜ)/(1 − μ₁⋯μₜ) for the gradient, and γ·μₜ₊₁/(1 − μ₁⋯μₜ·μₜ·μₜ₊₁) for its mean. */
     γg: number;
     γm: number;
     /** 1/√(1 − β₂ᵗ). */
@@ -61,8 +61,9 @@ const nadam: Update = /* @__PURE__ */ map<Update>("nadam", {
 
 /**
  * Adam with Nesterov's momentum: m and v as in Adam, μₜ = β₁·(1 − 0.96^(t·ψ)/2), and
- * θ ← θ − γ·(μₜ₊₁·m/(1 − μ₁⋯μₜ₊₁) + (1 − μₜ)·g/(1 − μ₁⋯μₜ))/(√v̂ + ε), with g + λ·θ for g where there is decay. The conventions are
- * PyTorch's. Throws DomainError for options out of range. Source: Dozat 2016, algorithm 8.
+ * θ ← θ − γ·(μₜ₊₁·m/(1 − μ₁⋯μₜ·μₜ·μₜ₊₁) + (1 − μₜ)·g/(1 − μ₁⋯μₜ))/(√v̂ + ε), with g + λ·θ for g where there is decay. The conventions
+ * are those of PyTorch 1.13, μₜ twice in a product included. Throws DomainError for options out of range. Source: Dozat 2016,
+ * algorithm 8.
  *
  * @example
  * const nadam = new NAdam(model.parameters(), { lr: 2e-3 });
@@ -99,9 +100,11 @@ export class NAdam extends Optimizer<NAdamOptions> {
     const μNext = β1 * (1 - 0.5 * 0.96 ** ((t + 1) * ψ));
     numbers.mu_product! *= μ;
     const product = numbers.mu_product!;
+    // Dozat's product goes from μ₁ to μₜ₊₁; PyTorch's, which is followed here, has μₜ twice.
+    const productNext = product * μ * μNext;
     return nadam(theta, g, m!, v!, {
       γg: (lr * (1 - μ)) / (1 - product),
-      γm: (lr * μNext) / (1 - product * μNext),
+      γm: (lr * μNext) / (1 - productNext),
       c: 1 / Math.sqrt(1 - β2 ** t),
       β1,
       ω1: 1 - β1,

@@ -58,6 +58,8 @@ export interface Turn<O extends object> {
   readonly theta: Tensor;
   /** Its gradient. */
   readonly g: Tensor;
+  /** Which rows of the parameter these are; undefined: all. */
+  readonly rows: Tensor | undefined;
   /** Its options. */
   readonly options: Group<O>;
   /** Which update this is, counted from 1. */
@@ -297,12 +299,12 @@ export abstract class Optimizer<O extends object = object> {
   private changeAll(slot: Slot<O>, g: Tensor): void {
     const { parameter } = slot;
     const cells = this.recall(slot);
-    const [theta, ...moments] = this.turn(
-      slot,
-      parameter.value,
+    const [theta, ...moments] = this.turn(slot, {
+      theta: parameter.value,
       g,
-      cells.map(({ value }) => value),
-    );
+      rows: undefined,
+      moments: cells.map(({ value }) => value),
+    });
     parameter.value = theta as Parameter["value"];
     cells.forEach((cell, k) => {
       const old = cell.value;
@@ -316,7 +318,12 @@ export abstract class Optimizer<O extends object = object> {
     const { parameter } = slot;
     const cells = this.recall(slot);
     const block = (cell: Parameter): Tensor => rowsOf(cell.value, rows);
-    const [theta, ...moments] = this.turn(slot, block(parameter), values, cells.map(block));
+    const [theta, ...moments] = this.turn(slot, {
+      theta: block(parameter),
+      g: values,
+      rows,
+      moments: cells.map(block),
+    });
     putRowsOf(parameter, rows, theta!);
     cells.forEach((cell, k) => {
       const old = cell.value;
@@ -325,9 +332,9 @@ export abstract class Optimizer<O extends object = object> {
     });
   }
 
-  private turn(slot: Slot<O>, theta: Tensor, g: Tensor, moments: readonly Tensor[]): readonly Tensor[] {
-    const { group: options, numbers } = slot;
-    const made = this.update({ theta, g, options, t: slot.steps + 1, moments, numbers });
+  private turn(slot: Slot<O>, turn: Pick<Turn<O>, "theta" | "g" | "rows" | "moments">): readonly Tensor[] {
+    const { group: options, numbers, steps } = slot;
+    const made = this.update({ ...turn, options, numbers, t: steps + 1 });
     slot.steps++;
     return made;
   }

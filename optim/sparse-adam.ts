@@ -1,6 +1,8 @@
 // SparseAdam: Adam whose moments stand still where there is no gradient. Is not Adam, whose moments decay everywhere.
 
 import type { Tensor } from "../core/tensor.ts";
+import { notEqual, where } from "../ops/elementwise.ts";
+import { any } from "../ops/reduce.ts";
 import { adamStep } from "./adam.ts";
 import { checkShared } from "./checks.ts";
 import { type Group, Optimizer, type Remembered, type Trained, type Turn } from "./optimizer.ts";
@@ -22,8 +24,8 @@ export interface SparseAdamOptions {
  * whole table.
  *
  * Lazy is not dense: where Adam would let moments decay and go on moving a row that it saw before, this leaves it alone. A tensor
- * as the gradient has all rows. The conventions are PyTorch's; Adam divides √v by √(1 − β₂ᵗ) before it adds ε, this does not. Throws
- * DomainError for options out of range. Source: Kingma & Ba 2015, algorithm 1, in the order of the remark before §2.1.
+ * as the gradient stands for those of its rows that are not all zero. The conventions are PyTorch's; Adam divides √v by √(1 − β₂ᵗ)
+ * before it adds ε, this does not. Throws DomainError for options out of range. Source: Kingma & Ba 2015, algorithm 1, in the order of the remark before §2.1.
  *
  * @example
  * const lazy = new SparseAdam([table], { lr: 1e-3 });
@@ -47,9 +49,14 @@ export class SparseAdam extends Optimizer<SparseAdamOptions> {
   }
 
   protected override update(turn: Turn<SparseAdamOptions>): readonly Tensor[] {
-    const { options, t } = turn;
+    const { theta, g, rows, options, t, moments } = turn;
     // ε joins the root as it is, not after a correction.
     const eps = options.eps / Math.sqrt(1 - options.betas[1] ** t);
-    return adamStep({ ...turn, options: { ...options, eps, weightDecay: 0, amsgrad: false } }, 0, 1);
+    const made = adamStep({ ...turn, options: { ...options, eps, weightDecay: 0, amsgrad: false } }, 0, 1);
+    if (rows) return made;
+    const there = notEqual(g, 0);
+    const axis = g.shape.map((_, i) => i).slice(1);
+    const seen = axis.length > 0 ? any(there, { axis, keepDims: true }) : there;
+    return [theta, ...moments].map((old, k) => where(seen as never, made[k] as never, old as never));
   }
 }
