@@ -38,7 +38,6 @@ export class FullSoftmax<D extends FloatDType = "f32"> extends OutputLayer<D> {
   protected override rowLosses({ rows, ids }: Batch<D>): Tensor<Shape, D> {
     return crossEntropy(this.decoder.forward(rows as never) as Tensor<Shape, D>, ids, {
       reduction: "none",
-      ignoreIndex: -1,
     });
   }
 

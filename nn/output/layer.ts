@@ -1,7 +1,7 @@
 // What output layers share: rows of features against targets on the host, rows put into buckets, and how the log-probabilities of
 // the targets become one number. Knows no layer in particular.
 
-import { full } from "../../core/create.ts";
+import { full, zeros } from "../../core/create.ts";
 import { dtypes, type FloatDType } from "../../core/dtype.ts";
 import {
   ArgumentError,
@@ -21,6 +21,7 @@ import { untracked } from "../../core/tape.ts";
 import { checkTensor, fromHost, hostCopy, Tensor } from "../../core/tensor.ts";
 import { reshape } from "../../core/views.ts";
 import { mul, sub } from "../../ops/elementwise.ts";
+import { scatterAdd, take } from "../../ops/indexing.ts";
 import { argmax, sum } from "../../ops/reduce.ts";
 import { Module } from "../module.ts";
 
@@ -42,7 +43,7 @@ export interface Scored<D extends FloatDType = FloatDType> {
 export interface Batch<D extends FloatDType = FloatDType> {
   /** [N, inFeatures]. */
   readonly rows: Tensor<Shape, D>;
-  /** A class for each row; −1 where the row is left out. */
+  /** The class of each row. */
   readonly ids: Int32Array;
 }
 
@@ -73,7 +74,7 @@ export abstract class OutputLayer<D extends FloatDType = FloatDType> extends Mod
     this.nClasses = nClasses;
   }
 
-  /** The negative log-probability of each row's class, [N]; 0 for a row that is left out. */
+  /** The negative log-probability of each row's class, [N]. */
   protected abstract rowLosses(batch: Batch<D>): Tensor<Shape, D>;
 
   /** Log-probabilities [N, nClasses] for rows [N, inFeatures]. */
@@ -96,12 +97,21 @@ export abstract class OutputLayer<D extends FloatDType = FloatDType> extends Mod
       );
     const { rows, outer } = this.rowsOf(x);
     const ids = classesOf(this.place, target, outer, this.nClasses, ignoreIndex);
-    const losses = this.rowLosses({ rows, ids });
-    const counted = ids.reduce((count, id) => count + (id < 0 ? 0 : 1), 0);
+    const kept = Int32Array.from(ids.keys()).filter((row) => ids[row]! >= 0);
+    const counted = kept.length;
+    const losses = counted === ids.length ? this.rowLosses({ rows, ids }) : this.among(rows, ids, kept);
     return {
       output: reshape(sub(0, losses as never) as Tensor<Shape, D>, outer),
       loss: reduced(losses, outer, counted, reduction),
     };
+  }
+
+  /** The losses of the rows that count, and 0 at the others: whatever these hold, nothing comes out and nothing goes back. */
+  private among(rows: Tensor<Shape, D>, ids: Int32Array, kept: Int32Array): Tensor<Shape, D> {
+    const at = indices(rows, kept);
+    const losses = this.rowLosses({ rows: take(rows, at), ids: kept.map((row) => ids[row]!) });
+    const none = zeros([ids.length], { dtype: rows.dtype, device: rows.device }) as Tensor<Shape, D>;
+    return scatterAdd(none, at, losses);
   }
 
   /** The log-probabilities of all classes: [..., inFeatures] → [..., nClasses]. */

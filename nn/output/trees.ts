@@ -180,17 +180,14 @@ export class Paths {
       );
   }
 
-  /** The steps to classes, from each leaf up: to the i-th class they begin at `starts[i]`. A class of −1 has none. */
+  /** The steps to classes, from each leaf up: to the i-th class they begin at `starts[i]`. */
   steps(classes: Int32Array): { readonly starts: Int32Array; readonly steps: Int32Array } {
     const starts = new Int32Array(classes.length + 1);
-    for (let i = 0; i < classes.length; i++)
-      starts[i + 1] = starts[i]! + (classes[i]! < 0 ? 0 : this.lengths[classes[i]!]!);
+    for (let i = 0; i < classes.length; i++) starts[i + 1] = starts[i]! + this.lengths[classes[i]!]!;
     const steps = new Int32Array(starts[classes.length]!);
-    for (let i = 0, at = 0; i < classes.length; i++) {
-      const id = classes[i]!;
-      for (let step = id < 0 ? -1 : this.last[id]!; step >= 0; step = this.before[step >> 1]!)
-        steps[at++] = step;
-    }
+    let at = 0;
+    for (const id of classes)
+      for (let step = this.last[id]!; step >= 0; step = this.before[step >> 1]!) steps[at++] = step;
     return { starts, steps };
   }
 

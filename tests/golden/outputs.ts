@@ -11,11 +11,38 @@ type Floats = Tensor<Shape, FloatDType>;
 
 export const outputs: Adapters = {
   // Output layers
+  adaptive_log_softmax:
+    () =>
+    ({ x, target, ...weights }, { params }) => {
+      const { inFeatures, nClasses, cutoffs, divValue: div, headBias } = params as unknown as Adaptive;
+      const layer = new nn.AdaptiveSoftmax(inFeatures, nClasses, { cutoffs, div, headBias, ...like(x) });
+      const path = (name: string): string => name.replace(".proj.", ".0.").replace(".out.", ".1.");
+      withTensors(layer, Object.fromEntries(Object.entries(weights).map(([name, t]) => [path(name), t])));
+      return answers(layer, x!, target!);
+    },
+  adaptive_optimal_cutoffs:
+    () =>
+    async ({ frequency }, { params, floats }) => {
+      const { nClusters: clusters, inFeatures: dim, divValue: div } = params as unknown as Adaptive;
+      const found = nn.adaptiveCutoffs(await frequency!.data(), { clusters, dim, div });
+      return {
+        cutoffs: tensor(found.cutoffs, { dtype: "i32" }),
+        cost: floats(found.cost),
+        full_cost: floats(found.fullCost),
+        speedup: floats(found.speedup),
+      };
+    },
+  class_based_softmax:
+    () =>
+    ({ x, target, assignment, ...weights }) => {
+      const layer = new nn.ClassBasedSoftmax(x!.shape.at(-1)!, assignment!.dataSync(), like(x));
+      return answers(withTensors(layer, weights), x!, target!);
+    },
   hierarchical_softmax:
     () =>
     ({ x, target, "tree.left": left, "tree.right": right, ...weights }, { params: { topk } }) => {
       const tree = { left: left!.dataSync(), right: right!.dataSync() } as nn.Tree;
-      const layer = withTensors(new nn.HierarchicalSoftmax(x!.shape.at(-1)!, tree, like(x!)), weights);
+      const layer = withTensors(new nn.HierarchicalSoftmax(x!.shape.at(-1)!, tree, like(x)), weights);
       const { values, indices } = layer.topK(x as Floats, topk as number);
       return {
         ...answers(layer, x!, target!),
@@ -38,10 +65,19 @@ export const outputs: Adapters = {
     },
 };
 
-const like = ({ dtype, device }: Tensor): { dtype: FloatDType; device: Tensor["device"] } => ({
-  dtype: dtype as FloatDType,
-  device,
-});
+/** Parameters of the adaptive softmax and its cutoffs. */
+interface Adaptive {
+  readonly inFeatures: number;
+  readonly nClasses: number;
+  readonly cutoffs: number[];
+  readonly divValue: number;
+  readonly headBias: boolean;
+  readonly nClusters: number;
+}
+
+/** Options for parameters beside a tensor, if there is one. */
+const like = (x: Tensor | undefined): { dtype: FloatDType; device: Tensor["device"] } | object =>
+  x ? { dtype: x.dtype as FloatDType, device: x.device } : {};
 
 /** What every output layer answers. */
 const answers = (layer: nn.OutputLayer<FloatDType>, x: Tensor, target: Tensor): Tensors => ({
