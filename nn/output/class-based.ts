@@ -15,7 +15,16 @@ import { concat, split } from "../../ops/movement.ts";
 import { layerKey } from "../keys.ts";
 import { Linear } from "../linear.ts";
 import type { WeightOptions } from "./full.ts";
-import { type Batch, type Buckets, bucket, bucketed, checkSize, indices, OutputLayer } from "./layer.ts";
+import {
+  type Batch,
+  type Buckets,
+  bucket,
+  bucketed,
+  checkSize,
+  indices,
+  joined,
+  OutputLayer,
+} from "./layer.ts";
 import { checkFrequency } from "./trees.ts";
 
 type Any<D extends FloatDType> = Tensor<Shape, D>;
@@ -119,7 +128,7 @@ export class ClassBasedSoftmax<D extends FloatDType = "f32"> extends OutputLayer
     // One read of all that is needed, parted by cluster: one gradient of rows goes back.
     const own = touched.map((c) => bucket(buckets, c));
     const words = touched.map((c) => bucket(this.classes, c));
-    const needed = indices(rows, Int32Array.from(words.flatMap((list) => [...list])));
+    const needed = indices(rows, joined(words));
     const sizes = words.map((list) => list.length);
     const weights = split(take(this.word.weight.value, needed), sizes);
     const biases = split(take(this.word.bias!.value, needed), sizes);

@@ -2,23 +2,30 @@
 // on the host.
 
 import type { DeviceName } from "../../core/backends/backend.ts";
-import { ones } from "../../core/create.ts";
+import { full } from "../../core/create.ts";
 import type { FloatDType } from "../../core/dtype.ts";
 import { ArgumentError, DomainError, showValue } from "../../core/errors.ts";
 import { checkOptions } from "../../core/op.ts";
 import { openScope } from "../../core/scope.ts";
 import type { Shape } from "../../core/shape.ts";
+import { grad } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
+import { crossEntropy } from "../../losses/cross-entropy.ts";
 import { linear } from "../../ops/matmul.ts";
 import { clusterDims } from "./adaptive.ts";
 import { checkSize } from "./layer.ts";
 import { checkFrequency } from "./trees.ts";
 
-/** What a matrix product takes: latency + perFlop·max(flops, least), where a multiply-add counts as one (Grave et al. 2017, eq. 4). */
-export interface ProductCost {
+type Any = Tensor<Shape, FloatDType>;
+
+/**
+ * What a softmax over some classes takes: latency + perFlop·max(flops, least) for as many multiply-adds in the product of its
+ * scores (Grave et al. 2017, eq. 4).
+ */
+export interface SoftmaxCost {
   readonly latency: number;
   readonly perFlop: number;
-  /** Products of fewer operations take as long as one of so many. */
+  /** Fewer operations take as long as so many. */
   readonly least: number;
   /** Rows in a batch. */
   readonly batch: number;
@@ -31,8 +38,8 @@ export interface CutoffOptions {
   readonly dim: number;
   /** As in `AdaptiveSoftmax`; 4 by default. */
   readonly div?: number;
-  /** "flops" (default): multiply-adds of a row on average. Or times, as `measureProducts` finds them. */
-  readonly cost?: "flops" | ProductCost;
+  /** "flops" (default): multiply-adds of a row on average. Or times, as `measureSoftmax` finds them. */
+  readonly cost?: "flops" | SoftmaxCost;
 }
 
 /** The best cutoffs and what they are good for. */
@@ -50,7 +57,7 @@ export interface Cutoffs {
  * the most frequent on; counts or probabilities). Of several the lexicographically smallest.
  *
  * A row costs d·(c₀ + K) in the head, and with probability Pᵢ hᵢ·(d + vᵢ) in cluster i of vᵢ classes and hᵢ features. That count
- * ignores what starting a product takes and makes heads tiny: in practice give `cost: await measureProducts({ dim })`, which
+ * ignores what it takes to start anything and makes heads tiny: in practice give `cost: await measureSoftmax({ dim })`, which
  * minimises the time of a batch (Grave et al. 2017, eq. 5).
  *
  * Exact for any number of classes in time K·V·log V: the cost of a cluster fulfils the quadrangle inequality, so the best end of
@@ -145,10 +152,10 @@ function timeOf(place: string, cost: unknown): (flops: number) => number {
     throw new ArgumentError(
       place,
       `cost is ${showValue(cost)}`,
-      'give "flops", or what measureProducts finds',
+      'give "flops", or what measureSoftmax finds',
     );
   checkOptions(place, cost, ["latency", "perFlop", "least", "batch"]);
-  const { latency, perFlop, least, batch } = cost as ProductCost;
+  const { latency, perFlop, least, batch } = cost as SoftmaxCost;
   for (const [name, v] of Object.entries({ latency, perFlop, least, batch })) {
     if (typeof v !== "number" || !(v >= 0) || v === Number.POSITIVE_INFINITY)
       throw new DomainError(place, `cost.${name} is ${showValue(v)}`, "give a finite number from 0");
@@ -156,7 +163,7 @@ function timeOf(place: string, cost: unknown): (flops: number) => number {
   return (flops) => latency + perFlop * Math.max(batch * flops, least);
 }
 
-/** Where and for what products are measured. */
+/** Where and for what a softmax is measured. */
 export interface MeasureOptions {
   readonly dim: number;
   /** Rows in a batch; 256 by default. */
@@ -166,45 +173,45 @@ export interface MeasureOptions {
 }
 
 /**
- * What products of a batch with a layer's weights take on the device in use, in milliseconds, as `adaptiveCutoffs` wants it. Runs
- * some dozens of products for a fraction of a second: call it when nothing else is running.
+ * What a softmax over some classes takes with its gradients, in milliseconds a batch on the device in use, as `adaptiveCutoffs`
+ * wants it. Runs some dozens of them in about a second: call it when nothing else is running. Numbers differ from run to run;
+ * for cutoffs that stay, write down what it finds.
  *
  * @example
- * const cost = await measureProducts({ dim: 128 });
+ * const cost = await measureSoftmax({ dim: 128 });
  * adaptiveCutoffs(frequency, { clusters: 2, dim: 128, cost });
  */
-export async function measureProducts(options: MeasureOptions): Promise<ProductCost> {
-  const place = "measureProducts";
+export async function measureSoftmax(options: MeasureOptions): Promise<SoftmaxCost> {
+  const place = "measureSoftmax";
   checkOptions(place, options, ["dim", "batch", "dtype", "device"]);
   const { dim, batch = 256, ...rest } = options ?? {};
   checkSize(place, "features", dim);
   checkSize(place, "rows", batch);
-  const timeFor = async (width: number): Promise<number> => {
+  const timeOver = async (classes: number): Promise<number> => {
     using _ = openScope();
-    const x = ones([batch, dim], rest) as Tensor<Shape, FloatDType>;
-    const weight = ones([width, dim], rest) as Tensor<Shape, FloatDType>;
+    const x = full([batch, dim], 0.1, rest) as unknown as Any;
+    const weight = full([classes, dim], 0.1, rest) as unknown as Any;
+    const loss = (h: Any, w: Any): Any => crossEntropy(linear(h, w as never) as Any, new Int32Array(batch));
+    const step = grad(loss, { argnums: [0, 1] });
     const run = async (times: number): Promise<number> => {
       const begin = performance.now();
-      let last: Tensor<Shape, FloatDType> | undefined;
-      for (let i = 0; i < times; i++) last = linear(x, weight as never) as Tensor<Shape, FloatDType>;
-      // Reading one entry waits for all.
-      await last!.slice(0, 0).data();
+      let last: Any | undefined;
+      for (let i = 0; i < times; i++) last = step(x, weight)[0] as Any;
+      // Reading a row waits for all.
+      await last!.slice(0).data();
       return (performance.now() - begin) / times;
     };
-    await run(3);
+    await run(2);
     const rounds = [];
-    for (let i = 0; i < 5; i++) rounds.push(await run(8));
+    for (let i = 0; i < 5; i++) rounds.push(await run(4));
     return Math.min(...rounds);
   };
-  const times: [flops: number, ms: number][] = [];
-  for (const width of [1, 256, 1024, 4096]) times.push([batch * dim * width, await timeFor(width)]);
-  const [[, smallest], , [f1, t1], [f2, t2]] = times as [
-    [number, number],
-    [number, number],
-    [number, number],
-    [number, number],
-  ];
-  const perFlop = Math.max(0, t2 - t1) / (f2 - f1);
-  const latency = Math.max(0, t1 - perFlop * f1);
-  return { latency, perFlop, least: perFlop > 0 ? Math.max(0, smallest - latency) / perFlop : 0, batch };
+  const [few, many] = [512, 2048];
+  const smallest = await timeOver(1);
+  const [less, more] = [await timeOver(few), await timeOver(many)];
+  const flops = (classes: number): number => batch * dim * classes;
+  // Where noise makes the line fall, the time of the largest is all there is.
+  const perFlop = less < more ? (more - less) / (flops(many) - flops(few)) : more / flops(many);
+  const latency = Math.min(smallest, Math.max(0, more - perFlop * flops(many)));
+  return { latency, perFlop, least: (smallest - latency) / perFlop, batch };
 }

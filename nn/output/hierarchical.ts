@@ -20,9 +20,9 @@ import { linear } from "../../ops/matmul.ts";
 import { concat, split } from "../../ops/movement.ts";
 import { layerKey } from "../keys.ts";
 import type { WeightOptions } from "./full.ts";
-import { type Batch, indices, numbers, OutputLayer } from "./layer.ts";
+import { type Batch, indices, joined, numbers, OutputLayer } from "./layer.ts";
 import { beamSearch, bestFirst, type Found } from "./search.ts";
-import { balancedTree, type Level, Paths, type Tree } from "./trees.ts";
+import { balancedTree, type Level, Paths, type Tree, type TreeLike } from "./trees.ts";
 
 type Any<D extends FloatDType> = Tensor<Shape, D>;
 
@@ -77,7 +77,7 @@ export class HierarchicalSoftmax<D extends FloatDType = "f32"> extends OutputLay
   readonly node: { readonly weight: Parameter<Shape, D>; readonly bias: Parameter<Shape, D> };
   private readonly paths: Paths;
 
-  constructor(inFeatures: number, tree: Tree | number, options: WeightOptions<D> = {}) {
+  constructor(inFeatures: number, tree: TreeLike | number, options: WeightOptions<D> = {}) {
     const place = "HierarchicalSoftmax";
     const paths = new Paths(place, typeof tree === "number" ? balancedTree(tree) : tree);
     super(place, inFeatures, paths.nClasses);
@@ -97,7 +97,7 @@ export class HierarchicalSoftmax<D extends FloatDType = "f32"> extends OutputLay
     };
   }
 
-  /** The tree: see `Tree`. */
+  /** The tree: see `TreeLike`. */
   get tree(): Tree {
     return this.paths.tree;
   }
@@ -141,7 +141,7 @@ export class HierarchicalSoftmax<D extends FloatDType = "f32"> extends OutputLay
     const count = rows.shape[0]!;
     if (this.nClasses === 1) return reshape(this.along(rows, new Int32Array(count), 1), [count, 1]);
     const { levels, at } = this.paths.levels;
-    const order = indices(rows, Int32Array.from(levels.flatMap(({ nodes }) => [...nodes])));
+    const order = indices(rows, joined(levels.map(({ nodes }) => nodes)));
     const scores = linear(
       rows,
       take(this.node.weight.value, order) as never,

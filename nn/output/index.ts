@@ -11,11 +11,11 @@ export {
   type CutoffOptions,
   type Cutoffs,
   type MeasureOptions,
-  measureProducts,
-  type ProductCost,
+  measureSoftmax,
+  type SoftmaxCost,
 } from "./cutoffs.ts";
 export { FullSoftmax, type WeightOptions } from "./full.ts";
 export { type BeamOptions, HierarchicalSoftmax, type Ranked } from "./hierarchical.ts";
 export { OutputLayer, type OutputOptions, type Scored } from "./layer.ts";
 export { MixtureOfSoftmaxes, type MixtureOfSoftmaxesOptions } from "./mixture.ts";
-export { balancedTree, codeLengths, huffmanTree, type Tree } from "./trees.ts";
+export { balancedTree, codeLengths, huffmanTree, type Tree, type TreeLike } from "./trees.ts";

@@ -253,3 +253,14 @@ export function bucketed(keys: Int32Array, count: number): Buckets {
 /** What a bucket holds. */
 export const bucket = ({ order, starts }: Buckets, b: number): Int32Array =>
   order.subarray(starts[b]!, starts[b + 1]!);
+
+/** Lists one after the other. */
+export function joined(lists: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(lists.reduce((sum, list) => sum + list.length, 0));
+  let at = 0;
+  for (const list of lists) {
+    all.set(list, at);
+    at += list.length;
+  }
+  return all;
+}

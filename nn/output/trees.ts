@@ -8,7 +8,13 @@ import { checkSize } from "./layer.ts";
  * A full binary tree over V classes: V − 1 inner nodes, of which 0 is the root. A child ≥ 0 is an inner node, a child < 0 the
  * leaf of class −1 − child.
  */
-export interface Tree {
+export interface TreeLike {
+  readonly left: ArrayLike<number>;
+  readonly right: ArrayLike<number>;
+}
+
+/** A tree as it is made here. */
+export interface Tree extends TreeLike {
   readonly left: Int32Array;
   readonly right: Int32Array;
 }
@@ -98,7 +104,7 @@ export function checkFrequency(place: string, frequency: unknown): asserts frequ
  * @example
  * codeLengths(huffmanTree([5, 1, 1])); // [1, 2, 2]
  */
-export function codeLengths(tree: Tree): Int32Array {
+export function codeLengths(tree: TreeLike): Int32Array {
   return new Paths("codeLengths", tree).lengths;
 }
 
@@ -132,7 +138,7 @@ export class Paths {
   private readonly before: Int32Array;
   private byLevel: Levels | undefined;
 
-  constructor(place: string, tree: Tree) {
+  constructor(place: string, tree: TreeLike) {
     const { left, right } = checkChildren(place, tree);
     const inner = left.length;
     this.tree = { left, right };
