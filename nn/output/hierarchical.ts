@@ -29,7 +29,7 @@ type Any<D extends FloatDType> = Tensor<Shape, D>;
 /** −log of the probability that nodes decide as a path wants it: softplus(−s·(x·w + b)), a row of features and of weights each. */
 const stepLoss: (
   x: Tensor,
-  step: { readonly w: Tensor; readonly bias: Tensor; readonly sign: Tensor; readonly axis: number },
+  step: { readonly w: Tensor; readonly bias: Tensor; readonly sign: Tensor },
 ) => Tensor = /* @__PURE__ */ rowReduction("hierarchicalSoftmax", {
   doc: "The negative log-probability that a node decides as it should.",
   params: { w: { is: "row", exact: true }, bias: { is: "scalar" }, sign: { is: "scalar" } },
@@ -130,7 +130,6 @@ export class HierarchicalSoftmax<D extends FloatDType = "f32"> extends OutputLay
           rows,
           steps.map((step) => 2 * (step & 1) - 1),
         ),
-        axis: -1,
       },
     ) as Any<D>;
     const none = zeros([ids.length], { dtype: rows.dtype, device: rows.device });
