@@ -6,4 +6,5 @@ export * as init from "./init.ts";
 export type { LayerRandomness } from "./keys.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Module } from "./module.ts";
+export * from "./output/index.ts";
 export { type Layer, Sequential } from "./sequential.ts";
