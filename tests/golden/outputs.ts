@@ -1,5 +1,27 @@
 // Golden adapters of output layers, sampling and contrastive losses.
 
-import type { Adapters } from "./adapter.ts";
+import * as losses from "../../losses/index.ts";
+import type { Adapter, Adapters, Options } from "./adapter.ts";
 
-export const outputs: Adapters = {};
+/** A loss of candidates: per sample and as a mean. */
+const ofCandidates =
+  (fn: (...args: never[]) => unknown): (() => Adapter) =>
+  () =>
+  ({ x, weight, bias, target, log_z: logZ, expected_true, expected_sampled, sampled }, { params }) => {
+    const options: Options = {
+      ...params,
+      sampled,
+      ...(expected_true ? { expectedTrue: expected_true, expectedSampled: expected_sampled } : {}),
+      ...(logZ ? { logZ } : {}),
+    };
+    const call = (reduction: string) =>
+      fn(...([x, weight, bias, target, { ...options, reduction }] as never[])) as never;
+    return { loss_per_sample: call("none"), loss: call("mean") };
+  };
+
+export const outputs: Adapters = {
+  nce_loss: ofCandidates(losses.nceLoss),
+  negative_sampling_loss: ofCandidates(losses.negativeSamplingLoss),
+  ranking_nce_loss: ofCandidates(losses.rankingNceLoss),
+  sampled_softmax_loss: ofCandidates(losses.sampledSoftmaxLoss),
+};
