@@ -15,6 +15,15 @@ export {
   type SampledSoftmaxOptions,
   sampledSoftmaxLoss,
 } from "./sampled.ts";
+export {
+  type Batch,
+  LogUniformSampler,
+  type Sample,
+  type SampleOptions,
+  Sampler,
+  type UnigramOptions,
+  UnigramSampler,
+} from "./samplers.ts";
 
 /** All losses of features: what tests and docs read. */
 export const allFeatureLosses: readonly Op[] = [

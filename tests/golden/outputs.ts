@@ -19,9 +19,29 @@ const ofCandidates =
     return { loss_per_sample: call("none"), loss: call("mean") };
   };
 
+/** Probabilities and expected counts of all ids. */
+const logUniform: Adapter = (_, { params, floats }) => {
+  const { range, numSamples, numTries, unique } = params as {
+    readonly range: number;
+    readonly numSamples: number;
+    readonly numTries: number | null;
+    readonly unique: boolean;
+  };
+  const sampler = new losses.LogUniformSampler(range);
+  const ids = Array.from({ length: range }, (_, id) => id);
+  const tries = unique ? (numTries ?? sampler.sample(numSamples, { seed: 0 }).tries) : undefined;
+  return { prob: floats(sampler.prob()), expected_count: floats(sampler.expected(ids, numSamples, tries)) };
+};
+
 export const outputs: Adapters = {
   nce_loss: ofCandidates(losses.nceLoss),
   negative_sampling_loss: ofCandidates(losses.negativeSamplingLoss),
   ranking_nce_loss: ofCandidates(losses.rankingNceLoss),
   sampled_softmax_loss: ofCandidates(losses.sampledSoftmaxLoss),
+  log_uniform_sampler: () => logUniform,
+  unigram_distribution:
+    () =>
+    async ({ count }, { params, floats }) => ({
+      prob: floats(new losses.UnigramSampler(await count!.data(), params).prob()),
+    }),
 };
