@@ -6,4 +6,5 @@ export * as init from "./init.ts";
 export type { LayerRandomness } from "./keys.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Module } from "./module.ts";
+export { type SphericalOptions, SphericalOutput, type SphericalStep } from "./output/spherical.ts";
 export { type Layer, Sequential } from "./sequential.ts";

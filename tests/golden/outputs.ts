@@ -1,7 +1,9 @@
 // Golden adapters of output layers, sampling and contrastive losses.
 
+import { tensor } from "../../core/create.ts";
 import * as losses from "../../losses/index.ts";
-import type { Adapter, Adapters, Options } from "./adapter.ts";
+import { SphericalOutput } from "../../nn/index.ts";
+import { type Adapter, type Adapters, camelCase, type Options } from "./adapter.ts";
 
 /** A loss of candidates: per sample and as a mean. */
 const ofCandidates =
@@ -33,7 +35,37 @@ const logUniform: Adapter = (_, { params, floats }) => {
   return { prob: floats(sampler.prob()), expected_count: floats(sampler.expected(ids, numSamples, tries)) };
 };
 
+/** Steps of one example each, then the weights. */
+const spherical: Adapter = async (inputs, { params, floats }) => {
+  const { loss, lr, eps } = params as { readonly loss: string; readonly lr: number; readonly eps?: number };
+  const [h, target, value] = await Promise.all(
+    [inputs.h, inputs.target_index, inputs.target_value].map((t) => t?.data()),
+  );
+  const { weight } = inputs;
+  const [classes, d] = weight!.shape as readonly number[] as [number, number];
+  const output = new SphericalOutput(d, classes, {
+    weight: tensor(await weight!.data(), { shape: [classes, d], device: "js" }),
+    loss: camelCase(loss) as "squared",
+    ...(eps === undefined ? {} : { eps }),
+  });
+  const steps = inputs.h!.shape[0]!;
+  const at = <A extends ArrayLike<number>>(data: A, t: number): ArrayLike<number> =>
+    Array.from(data).slice((t * data.length) / steps, ((t + 1) * data.length) / steps);
+  const made = Array.from({ length: steps }, (_, t) =>
+    output.step(at(h!, t), at(target!, t), { lr, ...(value ? { value: at(value, t) } : {}) }),
+  );
+  return {
+    loss: floats(made.map((step) => step.loss)),
+    grad_h: floats(
+      made.flatMap((step) => Array.from(step.gradH)),
+      [steps, d],
+    ),
+    weight: floats(await output.weight({ dtype: "f64", device: "js" }).data(), [classes, d]),
+  };
+};
+
 export const outputs: Adapters = {
+  spherical_sparse_sgd: () => spherical,
   nce_loss: ofCandidates(losses.nceLoss),
   negative_sampling_loss: ofCandidates(losses.negativeSamplingLoss),
   ranking_nce_loss: ofCandidates(losses.rankingNceLoss),
