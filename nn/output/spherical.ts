@@ -64,11 +64,18 @@ function timesColumn(m: Float64Array, v: Float64Array): Float64Array {
   return out;
 }
 
-/** vᵀ·M for a square matrix. */
-function rowTimes(v: Float64Array, m: Float64Array): Float64Array {
-  const d = v.length;
+/** vᵀ·M for a square matrix, where v may be a row of another. Four rows go in at a time: the result is written less often. */
+function rowTimes(v: Float64Array, m: Float64Array, d: number = v.length, from = 0): Float64Array {
   const out = new Float64Array(d);
-  for (let i = 0; i < d; i++) addScaled(out, v[i]!, m, i * d);
+  const whole = d & ~3;
+  for (let i = 0; i < whole; i += 4) {
+    const [a, b, c, e] = [v[from + i]!, v[from + i + 1]!, v[from + i + 2]!, v[from + i + 3]!];
+    const at = i * d;
+    for (let j = 0; j < d; j++)
+      out[j] =
+        out[j]! + a * m[at + j]! + b * m[at + d + j]! + (c * m[at + 2 * d + j]! + e * m[at + 3 * d + j]!);
+  }
+  for (let i = whole; i < d; i++) addScaled(out, v[from + i]!, m, i * d);
   return out;
 }
 
@@ -274,7 +281,7 @@ export class SphericalOutput {
     if (this.steps === 0) return;
     const d = this.inFeatures;
     for (let at = 0; at < this.v.length; at += d) {
-      const row = rowTimes(this.v.subarray(at, at + d), this.u);
+      const row = rowTimes(this.v, this.u, d, at);
       for (let j = 0; j < d; j++) this.v[at + j] = row[j]! + this.omega[j]!;
     }
     this.settle();
@@ -288,16 +295,28 @@ export class SphericalOutput {
     this.steps = 0;
   }
 
-  /** VᵀV and Vᵀ1, row by row. */
+  /** VᵀV and Vᵀ1, four rows at a time. */
   private moments(): [square: Float64Array, sum: Float64Array] {
-    const d = this.inFeatures;
+    const { v, inFeatures: d } = this;
     const [square, sum] = [new Float64Array(d * d), new Float64Array(d)];
-    for (let at = 0; at < this.v.length; at += d) {
-      const row = this.v.subarray(at, at + d);
+    // Rows beyond the last are zero.
+    let rows = v;
+    for (let at = 0; at < v.length; at += 4 * d) {
+      let first = at;
+      if (at + 4 * d > v.length) {
+        rows = new Float64Array(4 * d);
+        rows.set(v.subarray(at));
+        first = 0;
+      }
+      const [second, third, fourth] = [first + d, first + 2 * d, first + 3 * d];
       for (let i = 0; i < d; i++) {
-        const f = row[i]!;
-        sum[i] = sum[i]! + f;
-        for (let j = i; j < d; j++) square[i * d + j] = square[i * d + j]! + f * row[j]!;
+        const [a, b, c, e] = [rows[first + i]!, rows[second + i]!, rows[third + i]!, rows[fourth + i]!];
+        sum[i] = sum[i]! + (a + b + (c + e));
+        const to = i * d;
+        for (let j = i; j < d; j++)
+          square[to + j] =
+            square[to + j]! +
+            (a * rows[first + j]! + b * rows[second + j]! + (c * rows[third + j]! + e * rows[fourth + j]!));
       }
     }
     for (let i = 0; i < d; i++) for (let j = 0; j < i; j++) square[i * d + j] = square[j * d + i]!;
