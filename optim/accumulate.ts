@@ -6,6 +6,7 @@ import type { FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
 import { Parameter } from "../core/parameter.ts";
+import { RowSparse } from "../core/rowsparse.ts";
 import { drop, scope } from "../core/scope.ts";
 import type { Shape } from "../core/shape.ts";
 import { lossAndGradients } from "../core/tape.ts";
@@ -125,12 +126,13 @@ export class Accumulation<O extends object = object> {
       };
       const found = lossAndGradients("minimize", this.adapt ? meanLoss : loss, this.parameters);
       value = found.value;
-      for (const g of found.gradients) if (g) g.hidden = true;
+      const gradients = found.gradients.map((g) => (g instanceof RowSparse ? g.toDense() : g));
+      for (const g of gradients) if (g) g.hidden = true;
       if (rows) {
         this.samples += rows.size;
         this.easy.push(sum(equal(rows, 0)));
       }
-      this.collect(found.gradients);
+      this.collect(gradients);
     });
     return value!;
   }

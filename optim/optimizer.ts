@@ -15,6 +15,7 @@ import {
 import { checkOptions } from "../core/op.ts";
 import { Parameter } from "../core/parameter.ts";
 import { abs, greater, select, type Value } from "../core/row/expr.ts";
+import { RowSparse } from "../core/rowsparse.ts";
 import { drop, scope } from "../core/scope.ts";
 import { sameShape } from "../core/shape.ts";
 import { lossAndGradients } from "../core/tape.ts";
@@ -130,8 +131,9 @@ export abstract class Optimizer<O extends object = object> {
     scope(() => {
       const found = lossAndGradients("minimize", loss, this.parameters);
       value = found.value;
-      for (const g of found.gradients) if (g) g.hidden = true;
-      this.change(found.gradients);
+      const gradients = found.gradients.map((g) => (g instanceof RowSparse ? g.toDense() : g));
+      for (const g of gradients) if (g) g.hidden = true;
+      this.change(gradients);
     });
     return value!;
   }
