@@ -9,20 +9,28 @@ import { Module } from "./module.ts";
 /** A module of one input, or a function of a tensor. */
 export type Layer = { readonly forward: (x: never) => unknown } | ((x: never) => unknown);
 
-/** Functions that give a tensor of the shape they get: `relu`, dropout, and, written as row maps are, `softmax`. */
+/** Functions that give a tensor of the shape they get: `relu`, dropout, batch normalisation, and, written as row maps are, `softmax`. */
 type KeepsShape =
+  | (<S extends Shape>(x: Tensor<S, "f32">) => Tensor<S, "f32">)
+  | (<S extends Shape>(x: Tensor<S, "f64">) => Tensor<S, "f64">)
   | (<S extends Shape, D extends FloatDType>(x: Tensor<S, D>) => Tensor<S, D>)
   | (<S extends Shape, D extends FloatDType>(x: Checked<Tensor<S, D>, HasRows<S>>) => Tensor<S, D>);
 
 /** The features that a layer takes and gives; null where it gives what it gets, undefined where only the run knows. */
-type Features<L> = L extends {
+export type Features<L> = L extends {
   readonly inFeatures: infer I extends number;
   readonly outFeatures: infer O extends number;
 }
   ? [I, O]
-  : (L extends { readonly forward: infer F } ? F : L) extends KeepsShape
-    ? null
-    : undefined;
+  : L extends { readonly normalizedShape: infer N extends readonly number[] }
+    ? N extends readonly [...(readonly number[]), infer Last extends number]
+      ? number extends Last
+        ? null
+        : [Last, Last]
+      : null
+    : (L extends { readonly forward: infer F } ? F : L) extends KeepsShape
+      ? null
+      : undefined;
 
 /** What the layers make of rows with `Size` features: for each `unknown`, or the complaint about what comes before it. */
 type Chain<

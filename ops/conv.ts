@@ -2,7 +2,7 @@
 // products, and the windows added where they were read.
 
 import type { FloatDType } from "../core/dtype.ts";
-import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
+import { DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkOptions, describe, type Op, sameBackend } from "../core/op.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
@@ -17,32 +17,12 @@ import {
   type Sliding,
   sizesOf,
   sliding,
+  stepsOf,
   unbatched,
   type WindowOptions,
 } from "./windows.ts";
 
 type Floats = Tensor<Shape, FloatDType>;
-
-/** How a kernel slides over an input. */
-interface Steps {
-  readonly stride: readonly number[];
-  readonly padding: readonly number[] | "same" | "valid";
-  readonly dilation: readonly number[];
-}
-
-function stepsOf(
-  place: string,
-  axes: number,
-  { stride = 1, padding = 0, dilation = 1 }: WindowOptions<number | readonly number[]>,
-): Steps {
-  if (typeof padding === "string" && padding !== "same" && padding !== "valid")
-    throw new ArgumentError(place, `padding is ${showValue(padding)}`, 'give numbers, "same" or "valid"');
-  return {
-    stride: sizesOf(place, "stride", stride, axes, 1),
-    padding: typeof padding === "string" ? padding : sizesOf(place, "padding", padding, axes, 0),
-    dilation: sizesOf(place, "dilation", dilation, axes, 1),
-  };
-}
 
 /** Columns of patches: [batch, channels, …] → [batch, channels · taps, windows]. Copies nothing where a tap is a whole plane. */
 function columns(x: Tensor, slide: Sliding): Tensor {

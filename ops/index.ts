@@ -10,13 +10,32 @@ import * as movement from "./movement.ts";
 import * as pool from "./pool.ts";
 import * as reduce from "./reduce.ts";
 
-export * from "./conv.ts";
+export {
+  type Conv1dOp,
+  type Conv2dOp,
+  type ConvOptions,
+  type Convolved,
+  conv1d,
+  conv2d,
+  type Patches,
+  patches,
+} from "./conv.ts";
 export * from "./elementwise.ts";
 export * from "./indexing.ts";
 export * from "./maps/index.ts";
 export * from "./matmul.ts";
 export * from "./movement.ts";
-export * from "./pool.ts";
+export {
+  type AvgPoolOptions,
+  avgPool1d,
+  avgPool2d,
+  type MaxPoolOptions,
+  maxPool1d,
+  maxPool2d,
+  type Pool,
+  type Pooled,
+  type PoolOptions,
+} from "./pool.ts";
 export * from "./reduce.ts";
 
 /** All ops, as the table of contents that tests, docs and pages read. */

@@ -32,15 +32,25 @@ export interface AvgPoolOptions<P extends number | readonly number[] = Sizes> ex
 }
 
 type Floats = Tensor<Shape, FloatDType>;
-type Options = MaxPoolOptions<number | readonly number[]> & AvgPoolOptions<number | readonly number[]>;
+type AnyOptions = MaxPoolOptions<number | readonly number[]> & AvgPoolOptions<number | readonly number[]>;
 
-/** The windows of a pooling op on an input [batch, channels, …]. */
-function pooling(place: string, x: Tensor, kernelSize: unknown, options: Options): Sliding {
-  const axes = x.rank - 2;
+/** Options of pooling that are checked and complete. */
+export interface PoolSteps {
+  readonly taps: readonly number[];
+  readonly stride: readonly number[];
+  readonly padding: readonly number[];
+  readonly dilation: readonly number[];
+  readonly ceilMode: boolean;
+  readonly countIncludePad: boolean;
+}
+
+/** The windows of a pooling op, checked. */
+export function poolSteps(place: string, axes: number, kernelSize: unknown, options: AnyOptions): PoolSteps {
   const taps = sizesOf(place, "kernelSize", kernelSize, axes, 1);
-  const { stride = taps, padding = 0, dilation = 1, ceilMode = false } = options;
-  if (typeof ceilMode !== "boolean")
-    throw new ArgumentError(place, `ceilMode is ${showValue(ceilMode)}`, "give true or false");
+  const { stride = taps, padding = 0, dilation = 1, ceilMode = false, countIncludePad = true } = options;
+  for (const [name, value] of Object.entries({ ceilMode, countIncludePad }))
+    if (typeof value !== "boolean")
+      throw new ArgumentError(place, `${name} is ${showValue(value)}`, "give true or false");
   const border = sizesOf(place, "padding", padding, axes, 0);
   const wide = border.findIndex((n, i) => 2 * n > taps[i]!);
   if (wide >= 0)
@@ -49,12 +59,27 @@ function pooling(place: string, x: Tensor, kernelSize: unknown, options: Options
       `padding is ${border[wide]} for windows of ${taps[wide]}`,
       "windows of nothing but border have no entries; give at most half of kernelSize",
     );
-  return sliding(place, x.shape.slice(2), taps, {
+  return {
+    taps,
     stride: sizesOf(place, "stride", stride, axes, 1),
     padding: border,
     dilation: sizesOf(place, "dilation", dilation, axes, 1),
-    ceil: ceilMode,
-  });
+    ceilMode,
+    countIncludePad,
+  };
+}
+
+/** The input as a batch, and the windows on it. */
+function pooling(
+  place: string,
+  axes: number,
+  x: unknown,
+  kernelSize: unknown,
+  options: AnyOptions,
+): { batch: Floats; slide: Sliding; steps: PoolSteps } {
+  const batch = batched(place, x, axes);
+  const steps = poolSteps(place, axes, kernelSize, options);
+  return { batch, slide: sliding(place, batch.shape.slice(2), steps.taps, steps, steps.ceilMode), steps };
 }
 
 /** The result for each window, in the form of the input. */
@@ -63,10 +88,9 @@ const pooled = (out: Tensor, x: Tensor, batch: Tensor, { windows: { count } }: S
   return unbatched(reshape(out, [...batch.shape.slice(0, 2), ...count.slice(2 - axes)]), x, axes);
 };
 
-function maxPool(place: string, axes: number, x: Tensor, kernelSize: unknown, options: Options): Tensor {
+function maxPool(place: string, axes: number, x: Tensor, kernelSize: unknown, options: AnyOptions): Tensor {
   checkOptions(place, options, ["stride", "padding", "dilation", "ceilMode"]);
-  const batch = batched(place, x, axes);
-  const slide = pooling(place, batch, kernelSize, options);
+  const { batch, slide } = pooling(place, axes, x, kernelSize, options);
   const { plane, count } = slide.windows;
   const planes = sizeOf(batch.shape.slice(0, 2));
   const entries = reshape(planesOf(batch, slide, Number.NEGATIVE_INFINITY), [planes, sizeOf(plane)]);
@@ -100,13 +124,9 @@ function counted(
   });
 }
 
-function avgPool(place: string, axes: number, x: Tensor, kernelSize: unknown, options: Options): Tensor {
+function avgPool(place: string, axes: number, x: Tensor, kernelSize: unknown, options: AnyOptions): Tensor {
   checkOptions(place, options, ["stride", "padding", "ceilMode", "countIncludePad"]);
-  const { countIncludePad = true } = options;
-  if (typeof countIncludePad !== "boolean")
-    throw new ArgumentError(place, `countIncludePad is ${showValue(countIncludePad)}`, "give true or false");
-  const batch = batched(place, x, axes);
-  const slide = pooling(place, batch, kernelSize, options);
+  const { batch, slide, steps } = pooling(place, axes, x, kernelSize, options);
   const { taps, step, count } = slide.windows;
   const held = read(planesOf(batch, slide), slide.windows);
   const sums = reshape(sumTo(held, [...batch.shape.slice(0, 2), 1, 1, ...count]), [
@@ -116,7 +136,7 @@ function avgPool(place: string, axes: number, x: Tensor, kernelSize: unknown, op
   const entries = slide.border
     .map(([border], i) => {
       const [n, at] = [batch.shape[2 + i]!, i - axes];
-      return counted(n, taps.at(at)!, step.at(at)!, count.at(at)!, border, countIncludePad);
+      return counted(n, taps.at(at)!, step.at(at)!, count.at(at)!, border, steps.countIncludePad);
     })
     .reduce((rows, columns) => rows.flatMap((a) => columns.map((b) => a * b)));
   const full = sizeOf(taps);
@@ -164,7 +184,7 @@ type Plane = [number, number];
  * maxPool1d(tensor([[1, 5, 2, 0]]), 2).toArray(); // [[5, 2]]
  */
 export const maxPool1d: Pool<Line, MaxPoolOptions<number | readonly [number]>> = /* @__PURE__ */ describe(
-  ((x: Tensor, kernelSize: unknown, options: Options = {}) =>
+  ((x: Tensor, kernelSize: unknown, options: AnyOptions = {}) =>
     maxPool("maxPool1d", 1, x, kernelSize, options)) as Pool<
     Line,
     MaxPoolOptions<number | readonly [number]>
@@ -189,7 +209,7 @@ export const maxPool1d: Pool<Line, MaxPoolOptions<number | readonly [number]>> =
  * maxPool2d(tensor([[[1, 2, 3, 4], [5, 6, 7, 8]]]), 2).toArray(); // [[[6, 8]]]
  */
 export const maxPool2d: Pool<Plane, MaxPoolOptions> = /* @__PURE__ */ describe(
-  ((x: Tensor, kernelSize: unknown, options: Options = {}) =>
+  ((x: Tensor, kernelSize: unknown, options: AnyOptions = {}) =>
     maxPool("maxPool2d", 2, x, kernelSize, options)) as Pool<Plane, MaxPoolOptions>,
   {
     name: "maxPool2d",
@@ -250,7 +270,7 @@ export const maxPool2d: Pool<Plane, MaxPoolOptions> = /* @__PURE__ */ describe(
  * avgPool1d(tensor([[1, 5, 2, 0]]), 2).toArray(); // [[3, 1]]
  */
 export const avgPool1d: Pool<Line, AvgPoolOptions<number | readonly [number]>> = /* @__PURE__ */ describe(
-  ((x: Tensor, kernelSize: unknown, options: Options = {}) =>
+  ((x: Tensor, kernelSize: unknown, options: AnyOptions = {}) =>
     avgPool("avgPool1d", 1, x, kernelSize, options)) as Pool<
     Line,
     AvgPoolOptions<number | readonly [number]>
@@ -275,7 +295,7 @@ export const avgPool1d: Pool<Line, AvgPoolOptions<number | readonly [number]>> =
  * avgPool2d(tensor([[[1, 2, 3, 4], [5, 6, 7, 8]]]), 2).toArray(); // [[[3.5, 5.5]]]
  */
 export const avgPool2d: Pool<Plane, AvgPoolOptions> = /* @__PURE__ */ describe(
-  ((x: Tensor, kernelSize: unknown, options: Options = {}) =>
+  ((x: Tensor, kernelSize: unknown, options: AnyOptions = {}) =>
     avgPool("avgPool2d", 2, x, kernelSize, options)) as Pool<Plane, AvgPoolOptions>,
   {
     name: "avgPool2d",

@@ -47,27 +47,45 @@ export interface Sliding {
 }
 
 /** Options that are checked and complete, with one number for each axis. */
-interface Steps {
+export interface Steps {
   readonly stride: readonly number[];
   readonly padding: readonly number[] | "same" | "valid";
   readonly dilation: readonly number[];
-  /** Whether a last window that is not full counts, as long as it begins before the border behind the axis. */
-  readonly ceil?: boolean;
 }
 
-/** The windows of `taps` entries on an input of the given sizes. Throws ShapeError where not one fits. */
+/** The steps of a kernel. */
+export function stepsOf(
+  place: string,
+  axes: number,
+  { stride = 1, padding = 0, dilation = 1 }: WindowOptions<number | readonly number[]>,
+): Steps {
+  if (typeof padding === "string" && padding !== "same" && padding !== "valid")
+    throw new ArgumentError(place, `padding is ${showValue(padding)}`, 'give numbers, "same" or "valid"');
+  const steps: Steps = {
+    stride: sizesOf(place, "stride", stride, axes, 1),
+    padding: typeof padding === "string" ? padding : sizesOf(place, "padding", padding, axes, 0),
+    dilation: sizesOf(place, "dilation", dilation, axes, 1),
+  };
+  if (padding === "same" && steps.stride.some((step) => step !== 1))
+    throw new DomainError(
+      place,
+      `padding is "same" with strides ${showShape(steps.stride)}`,
+      "only windows that move by 1 keep sizes; give { stride: 1 }, or padding as a number",
+    );
+  return steps;
+}
+
+/**
+ * The windows of `taps` entries on an input of the given sizes; with `ceil`, a last one that is not full counts if it begins before
+ * the border behind the input. Throws ShapeError where not one fits.
+ */
 export function sliding(
   place: string,
   sizes: readonly number[],
   taps: readonly number[],
-  { stride, padding, dilation, ceil = false }: Steps,
+  { stride, padding, dilation }: Steps,
+  ceil = false,
 ): Sliding {
-  if (padding === "same" && stride.some((step) => step !== 1))
-    throw new DomainError(
-      place,
-      `padding is "same" with strides ${showShape(stride)}`,
-      "only windows that move by 1 keep sizes; give { stride: 1 }, or padding as a number",
-    );
   const span = taps.map((n, i) => dilation[i]! * (n - 1) + 1);
   const before = span.map((n, i) =>
     padding === "same" ? (n - 1) >> 1 : padding === "valid" ? 0 : padding[i]!,
