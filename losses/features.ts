@@ -2,6 +2,16 @@
 // and makes the scores itself. Losses of given scores are `scores.ts`.
 
 import type { Op } from "../core/op.ts";
+import * as fused from "./fused.ts";
+
+export {
+  type FusedLinearCrossEntropy,
+  type FusedLinearCrossEntropyOptions,
+  fusedLinearCrossEntropy,
+} from "./fused.ts";
 
 /** All losses of features: what tests and docs read. */
-export const allFeatureLosses: readonly Op[] = [];
+export const allFeatureLosses: readonly Op[] = [
+  // Of a whole layer
+  fused.fusedLinearCrossEntropy,
+];
