@@ -24,9 +24,9 @@ export const setup = { width: 64, features: 128, batch: 256, lr: 2e-3, clip: 5 }
 class NextWord extends Module {
   readonly embedding: Embedding;
   readonly hidden: Linear;
-  readonly output: OutputLayer;
+  readonly output: OutputLayer<"f32">;
 
-  constructor(corpus: Corpus, output: OutputLayer, seed: number) {
+  constructor(corpus: Corpus, output: OutputLayer<"f32">, seed: number) {
     super();
     this.embedding = new Embedding(corpus.size, setup.width, { seed });
     this.hidden = new Linear(context * setup.width, setup.features, { seed });
