@@ -23,6 +23,7 @@ export {
   DeviceLostError,
   DomainError,
   DTypeError,
+  FormatError,
   GradientError,
   LifetimeError,
   OutOfMemoryError,
