@@ -1,6 +1,5 @@
 // safetensors: the bytes of the format, written by hand and by PyTorch; round trips; and what is said of damaged files.
 
-import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { tensor, zeros } from "../core/create.ts";
@@ -375,17 +374,5 @@ describe("what is no file is refused, and how", () => {
         const other = `${header.slice(0, index)}${Number(number) + by}${header.slice(index + number.length)}`;
         expect(outcome(fileOf(other, [...whole.subarray(8 + length)])), other).toBeUndefined();
       }
-  });
-});
-
-describe("files of PyTorch", () => {
-  const read = (name: string): Uint8Array =>
-    new Uint8Array(readFileSync(new URL(`pytorch/${name}`, import.meta.url)));
-
-  test.each(["mlp"])("%s: what was read is written as the same bytes", async (name) => {
-    const bytes = read(`${name}.safetensors`);
-    const { tensors, metadata } = fromSafetensors(bytes);
-    expect(metadata).toEqual({ format: "pt" });
-    expect(await toSafetensors(tensors, metadata)).toEqual(bytes);
   });
 });
