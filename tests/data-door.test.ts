@@ -311,7 +311,7 @@ describe("readCsv", () => {
     ])
       await expect(readCsv("a\n1\n", options as never)).rejects.toThrow(ArgumentError);
     const table = await readCsv("a,b\n1,x\n", { categories: ["b"] });
-    expect(() => table.column("c")).toThrow('there is no column "c"; the nearest are "a", "b"');
+    expect(() => table.column("c")).toThrow('there is no column "c"; similar ones are "a", "b"');
     expect(() => table.numbers(["b"])).toThrow("b holds categories");
     expect(() => table.classes("a")).toThrow("a holds numbers");
   });

@@ -108,7 +108,7 @@ const unknownColumn = (place: string, name: unknown, names: readonly string[]): 
   new ArgumentError(
     place,
     `there is no column ${showValue(name)}`,
-    `the nearest are ${nearest(String(name), names).slice(0, 3).map(showValue).join(", ")}`,
+    `similar ones are ${nearest(String(name), names).slice(0, 3).map(showValue).join(", ")}`,
   );
 
 /**
