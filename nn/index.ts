@@ -21,6 +21,7 @@ export * as init from "./init.ts";
 export type { LayerRandomness } from "./keys.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Module } from "./module.ts";
+export * from "./output/index.ts";
 export { fromSafetensors, type Metadata, type Tensors, toSafetensors } from "./safetensors.ts";
 export { type Layer, Sequential } from "./sequential.ts";
 export type { LoadOptions, LoadResult, StateDict, Stateful } from "./state.ts";
