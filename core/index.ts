@@ -24,6 +24,7 @@ export {
   DeviceLostError,
   DomainError,
   DTypeError,
+  FormatError,
   GradientError,
   LifetimeError,
   OutOfMemoryError,
