@@ -240,7 +240,7 @@ export class AdaptiveEmbedding<D extends FloatDType = "f32"> extends Module {
   override forward(ids: Labels): Any<D> {
     const { output } = this;
     const shape = ids instanceof Tensor ? ids.shape : [ids?.length ?? 0];
-    const classes = classesOf("AdaptiveEmbedding", ids, shape, output.nClasses);
+    const classes = classesOf("AdaptiveEmbedding", "ids", ids, shape, output.nClasses);
     const clusters = clustersOf(classes, output.cutoffs);
     // The short list is bucket 0.
     const buckets = bucketed(
