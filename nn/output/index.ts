@@ -18,4 +18,5 @@ export { FullSoftmax, type WeightOptions } from "./full.ts";
 export { type BeamOptions, HierarchicalSoftmax, type Ranked } from "./hierarchical.ts";
 export { OutputLayer, type OutputOptions, type Scored } from "./layer.ts";
 export { MixtureOfSoftmaxes, type MixtureOfSoftmaxesOptions } from "./mixture.ts";
+export { type SphericalOptions, SphericalOutput, type SphericalStep } from "./spherical.ts";
 export { balancedTree, codeLengths, huffmanTree, type Tree, type TreeLike } from "./trees.ts";

@@ -1,4 +1,4 @@
-// Golden adapters of output layers, sampling and contrastive losses.
+// Golden adapters of output layers.
 
 import { tensor } from "../../core/create.ts";
 import type { FloatDType } from "../../core/dtype.ts";

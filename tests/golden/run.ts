@@ -88,6 +88,7 @@ function callOf(c: Case, { device, dtype }: Setting): Call {
   return {
     params: c.params,
     axis: c.axis === -1 ? {} : { axis: c.axis },
+    wanted: Object.fromEntries(Object.entries(c.outputs).map(([name, { shape }]) => [name, shape])),
     floats: (data, shape) => tensor(data as number[], { dtype, device, ...(shape ? { shape } : {}) }),
   };
 }
