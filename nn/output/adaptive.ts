@@ -104,15 +104,15 @@ export class AdaptiveSoftmax<D extends FloatDType = "f32"> extends OutputLayer<D
     const [short] = cutoffs as [number];
     const clusters = clustersOf(ids, cutoffs);
     const inHead = ids.map((id, i) => (clusters[i]! < 0 ? id : short + clusters[i]!));
-    const rowsOf = (logits: Any<D>, target: Int32Array): Any<D> =>
+    const lossesOf = (logits: Any<D>, target: Int32Array): Any<D> =>
       crossEntropy(logits, target, { reduction: "none" });
-    const head = rowsOf(this.head.forward(rows as never) as Any<D>, inHead);
+    const head = lossesOf(this.head.forward(rows as never) as Any<D>, inHead);
     const buckets = bucketed(clusters, this.tail.length);
     const losses = this.tail.flatMap((_, i) => {
       const own = bucket(buckets, i);
       if (own.length === 0) return [];
       const logits = this.cluster(i, take(rows, indices(rows, own)));
-      return rowsOf(
+      return lossesOf(
         logits,
         own.map((row) => ids[row]! - cutoffs[i]!),
       );
