@@ -59,7 +59,7 @@ export interface Batch<D extends FloatDType = FloatDType> {
  * made from numbers, an Int32Array or an array. A class index that does not exist is a DomainError; rows of `ignoreIndex` (−100)
  * count for nothing. A subclass gives `rowLosses` and `rowLogProb`.
  */
-export abstract class OutputLayer<D extends FloatDType = FloatDType> extends Module {
+export abstract class OutputLayer<D extends FloatDType = "f32"> extends Module {
   readonly inFeatures: number;
   readonly nClasses: number;
   /** What messages call it. */
