@@ -16,8 +16,11 @@ import { cast, clip } from "../ops/elementwise.ts";
 import { concat, reshape } from "../ops/movement.ts";
 import { checkFlag, checkNumber } from "./checks.ts";
 
+/** Rows of whichever element type. */
+export type AnyRows = RowSparse | RowSparse<"f32"> | RowSparse<"f64">;
+
 /** The gradient of a parameter, whole or as its rows; undefined where there is none. */
-export type AnyGradient = Tensor | RowSparse | undefined;
+export type AnyGradient = Tensor | AnyRows | undefined;
 
 export interface ClipNormOptions {
   /** p > 0: which norm, (Σ|g|ᵖ)^(1/p); 2 by default, Infinity for the largest entry. */
