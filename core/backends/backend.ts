@@ -65,6 +65,25 @@ export interface MatrixOperand {
   readonly batchOffsets: readonly number[];
 }
 
+/**
+ * Windows on planes in row-major order, all of them inside: along each axis so many (`count`), a step from one to the next,
+ * with so many taps each, which are so far apart. Pairs are [down, across].
+ */
+export interface Windows {
+  readonly plane: readonly [height: number, width: number];
+  readonly count: readonly [number, number];
+  readonly step: readonly [number, number];
+  readonly taps: readonly [number, number];
+  readonly apart: readonly [number, number];
+}
+
+/** Where a product goes in memory that holds more, and whether it is added to what stands there. */
+export interface Into {
+  /** The element that its first entry goes to. */
+  readonly offset: number;
+  readonly adds: boolean;
+}
+
 export interface MemoryUse {
   /** Bytes held by living storage. */
   readonly bytes: number;

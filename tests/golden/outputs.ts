@@ -1,79 +1,93 @@
-// Golden adapters of output layers, sampling and contrastive losses.
+// Golden adapters of output layers.
 
 import { tensor } from "../../core/create.ts";
-import * as losses from "../../losses/index.ts";
-import { SphericalOutput } from "../../nn/index.ts";
-import { type Adapter, type Adapters, camelCase, type Options } from "./adapter.ts";
+import type { FloatDType } from "../../core/dtype.ts";
+import type { Shape } from "../../core/shape.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import * as nn from "../../nn/index.ts";
+import { type Adapters, type Tensors, withTensors } from "./adapter.ts";
 
-/** A loss of candidates: per sample and as a mean. */
-const ofCandidates =
-  (fn: (...args: never[]) => unknown): (() => Adapter) =>
-  () =>
-  ({ x, weight, bias, target, log_z: logZ, expected_true, expected_sampled, sampled }, { params }) => {
-    const options: Options = {
-      ...params,
-      sampled,
-      ...(expected_true ? { expectedTrue: expected_true, expectedSampled: expected_sampled } : {}),
-      ...(logZ ? { logZ } : {}),
-    };
-    const call = (reduction: string) =>
-      fn(...([x, weight, bias, target, { ...options, reduction }] as never[])) as never;
-    return { loss_per_sample: call("none"), loss: call("mean") };
-  };
-
-/** Probabilities and expected counts of all ids. */
-const logUniform: Adapter = (_, { params, floats }) => {
-  const { range, numSamples, numTries, unique } = params as {
-    readonly range: number;
-    readonly numSamples: number;
-    readonly numTries: number | null;
-    readonly unique: boolean;
-  };
-  const sampler = new losses.LogUniformSampler(range);
-  const ids = Array.from({ length: range }, (_, id) => id);
-  const tries = unique ? (numTries ?? sampler.sample(numSamples, { seed: 0 }).tries) : undefined;
-  return { prob: floats(sampler.prob()), expected_count: floats(sampler.expected(ids, numSamples, tries)) };
-};
-
-/** Steps of one example each, then the weights. */
-const spherical: Adapter = async (inputs, { params, floats }) => {
-  const { loss, lr, eps } = params as { readonly loss: string; readonly lr: number; readonly eps?: number };
-  const [h, target, value] = await Promise.all(
-    [inputs.h, inputs.target_index, inputs.target_value].map((t) => t?.data()),
-  );
-  const { weight } = inputs;
-  const [classes, d] = weight!.shape as readonly number[] as [number, number];
-  const output = new SphericalOutput(d, classes, {
-    weight: tensor(await weight!.data(), { shape: [classes, d], device: "js" }),
-    loss: camelCase(loss) as "squared",
-    ...(eps === undefined ? {} : { eps }),
-  });
-  const steps = inputs.h!.shape[0]!;
-  const at = <A extends ArrayLike<number>>(data: A, t: number): ArrayLike<number> =>
-    Array.from(data).slice((t * data.length) / steps, ((t + 1) * data.length) / steps);
-  const made = Array.from({ length: steps }, (_, t) =>
-    output.step(at(h!, t), at(target!, t), { lr, ...(value ? { value: at(value, t) } : {}) }),
-  );
-  return {
-    loss: floats(made.map((step) => step.loss)),
-    grad_h: floats(
-      made.flatMap((step) => Array.from(step.gradH)),
-      [steps, d],
-    ),
-    weight: floats(await output.weight({ dtype: "f64", device: "js" }).data(), [classes, d]),
-  };
-};
+type Floats = Tensor<Shape, FloatDType>;
 
 export const outputs: Adapters = {
-  spherical_sparse_sgd: () => spherical,
-  nce_loss: ofCandidates(losses.nceLoss),
-  negative_sampling_loss: ofCandidates(losses.negativeSamplingLoss),
-  ranking_nce_loss: ofCandidates(losses.rankingNceLoss),
-  sampled_softmax_loss: ofCandidates(losses.sampledSoftmaxLoss),
-  log_uniform_sampler: () => logUniform,
-  unigram_distribution:
+  // Output layers
+  adaptive_log_softmax:
     () =>
-    async ({ count }, { params, floats }) => ({
-      prob: floats(new losses.UnigramSampler(await count!.data(), params).prob()),
-    }),
+    ({ x, target, ...weights }, { params }) => {
+      const { inFeatures, nClasses, cutoffs, divValue: div, headBias } = params as unknown as Adaptive;
+      const layer = new nn.AdaptiveSoftmax(inFeatures, nClasses, { cutoffs, div, headBias, ...like(x) });
+      const path = (name: string): string => name.replace(".proj.", ".0.").replace(".out.", ".1.");
+      withTensors(layer, Object.fromEntries(Object.entries(weights).map(([name, t]) => [path(name), t])));
+      return answers(layer, x!, target!);
+    },
+  adaptive_optimal_cutoffs:
+    () =>
+    async ({ frequency }, { params, floats }) => {
+      const { nClusters: clusters, inFeatures: dim, divValue: div } = params as unknown as Adaptive;
+      const found = nn.adaptiveCutoffs(await frequency!.data(), { clusters, dim, div });
+      return {
+        cutoffs: tensor(found.cutoffs, { dtype: "i32" }),
+        cost: floats(found.cost),
+        full_cost: floats(found.fullCost),
+        speedup: floats(found.speedup),
+      };
+    },
+  class_based_softmax:
+    () =>
+    ({ x, target, assignment, ...weights }) => {
+      const layer = new nn.ClassBasedSoftmax(x!.shape.at(-1)!, assignment!.dataSync(), like(x));
+      return answers(withTensors(layer, weights), x!, target!);
+    },
+  hierarchical_softmax:
+    () =>
+    ({ x, target, "tree.left": left, "tree.right": right, ...weights }, { params: { topk } }) => {
+      const tree = { left: left!.dataSync(), right: right!.dataSync() } as nn.Tree;
+      const layer = withTensors(new nn.HierarchicalSoftmax(x!.shape.at(-1)!, tree, like(x)), weights);
+      const { values, indices } = layer.topK(x as Floats, topk as number);
+      return {
+        ...answers(layer, x!, target!),
+        topk_log_prob: values,
+        topk_index: indices,
+        path_length: tensor(nn.codeLengths(tree)),
+      };
+    },
+  balanced_tree:
+    () =>
+    (_, { params: { nClasses } }) =>
+      treeOf(nn.balancedTree(nClasses as number)),
+  huffman_tree:
+    () =>
+    async ({ frequency }, { floats }) => {
+      const f = await frequency!.data();
+      const tree = nn.huffmanTree(f);
+      const length = nn.codeLengths(tree).reduce((sum, l, i) => sum + l * f[i]!, 0);
+      return { ...treeOf(tree), weighted_path_length: floats(length) };
+    },
 };
+
+/** Parameters of the adaptive softmax and its cutoffs. */
+interface Adaptive {
+  readonly inFeatures: number;
+  readonly nClasses: number;
+  readonly cutoffs: number[];
+  readonly divValue: number;
+  readonly headBias: boolean;
+  readonly nClusters: number;
+}
+
+/** Options for parameters beside a tensor, if there is one. */
+const like = (x: Tensor | undefined): { dtype: FloatDType; device: Tensor["device"] } | object =>
+  x ? { dtype: x.dtype as FloatDType, device: x.device } : {};
+
+/** What every output layer answers. */
+const answers = (layer: nn.OutputLayer<FloatDType>, x: Tensor, target: Tensor): Tensors => ({
+  ...layer.forward(x as Floats, target as Tensor<Shape, "i32">),
+  log_prob: layer.logProb(x as Floats),
+  predict: layer.predict(x as Floats),
+});
+
+const treeOf = (tree: nn.Tree): Tensors => ({
+  left: tensor(tree.left),
+  right: tensor(tree.right),
+  code_length: tensor(nn.codeLengths(tree)),
+});
