@@ -15,6 +15,7 @@ export {
   zeros,
   zerosLike,
 } from "./create.ts";
+export { type CustomContext, type CustomRule, customOp } from "./custom.ts";
 export { useDevice } from "./device.ts";
 export type { ArrayOf, DType, FloatDType, TypedArray } from "./dtype.ts";
 export {

@@ -6,7 +6,9 @@ import type { DType, FloatDType } from "./dtype.ts";
 import { DomainError, DTypeError, ShapeError, showShape } from "./errors.ts";
 import { sameBackend } from "./op.ts";
 import type { Parameter } from "./parameter.ts";
+import { RESCUED } from "./scope.ts";
 import { checkShape, type Shape, sameShape, sizeOf } from "./shape.ts";
+import { isRecording } from "./tape.ts";
 import {
   checkTensor,
   contiguous,
@@ -209,7 +211,13 @@ export function rowsOf<D extends FloatDType>(table: Tensor<Shape, D>, rows: Tens
 export function putRowsOf(parameter: Parameter, rows: Tensor, values: Tensor): void {
   const table = parameter.value;
   const { backend, dtype, shape } = table;
-  const sole = table.owner === parameter.keeper && table.storage.references === 1 && table.offset === 0;
+  // A small value stays readable after its scope, and what a tape looks on at must stay.
+  const sole =
+    table.owner === parameter.keeper &&
+    table.storage.references === 1 &&
+    table.offset === 0 &&
+    table.size > RESCUED &&
+    !isRecording();
   const next: Tensor<Shape, FloatDType> = sole ? viewOf(table, shape, null, 0) : copyOf(table);
   if (values.size > 0) {
     const [from, index] = [contiguous(values).storage, contiguous(rows).storage];

@@ -10,6 +10,7 @@ export type { LayerRandomness } from "./keys.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Module } from "./module.ts";
 export { LayerNorm, type LayerNormOptions, RMSNorm, type RMSNormOptions } from "./norm.ts";
+export * from "./output/index.ts";
 export { AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d } from "./pool.ts";
 export { Residual } from "./residual.ts";
 export { type Layer, Sequential } from "./sequential.ts";

@@ -77,6 +77,13 @@ export interface Windows {
   readonly apart: readonly [number, number];
 }
 
+/** Where a product goes in memory that holds more, and whether it is added to what stands there. */
+export interface Into {
+  /** The element that its first entry goes to. */
+  readonly offset: number;
+  readonly adds: boolean;
+}
+
 export interface MemoryUse {
   /** Bytes held by living storage. */
   readonly bytes: number;
