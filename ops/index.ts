@@ -1,18 +1,35 @@
 // Every op, in reading order: the table of contents. Nothing registers itself; tests, docs and pages read `allOps`.
 
 import type { Op } from "../core/op.ts";
+import * as streaming from "./attention.ts";
 import * as elementwise from "./elementwise.ts";
 import * as indexing from "./indexing.ts";
 import * as maps from "./maps/index.ts";
 import * as products from "./matmul.ts";
 import * as movement from "./movement.ts";
+import * as online from "./online.ts";
 import * as reduce from "./reduce.ts";
 
+export {
+  type Attended,
+  attention,
+  type SoftmaxAttention,
+  type SoftmaxAttentionOptions,
+} from "./attention.ts";
 export * from "./elementwise.ts";
 export * from "./indexing.ts";
 export * from "./maps/index.ts";
 export * from "./matmul.ts";
 export * from "./movement.ts";
+export {
+  type MergeSoftmaxStats,
+  mergeSoftmaxStats,
+  type OnlineSoftmax,
+  type OnlineSoftmaxStats,
+  onlineSoftmax,
+  onlineSoftmaxStats,
+  type SoftmaxStats,
+} from "./online.ts";
 export * from "./reduce.ts";
 
 /** All ops, as the table of contents that tests, docs and pages read. */
@@ -102,6 +119,11 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   indexing.argsort,
   indexing.topK,
   indexing.cumsum,
+  // Attention
+  streaming.attention,
+  online.onlineSoftmaxStats,
+  online.mergeSoftmaxStats,
+  online.onlineSoftmax,
   // Scores → probabilities
   maps.softmax,
   maps.naiveSoftmax,

@@ -198,6 +198,14 @@ const fitted: {
 } = {
   matmul: ({ rows, n }, x) => [x([few(rows), n]), x([n, few(rows) + 1])],
   linear: ({ rows, n }, x) => [x([few(rows), n]), x([few(rows) + 1, n]), x([few(rows) + 1])],
+  attention: ({ rows, n }, x) => [
+    x([2, few(rows), n]),
+    x([2, few(rows) + 1, n]),
+    x([2, few(rows) + 1, 3]),
+    { causal: true, temperature: x([2], "temperature"), tile: Math.ceil(few(rows) / 2) },
+  ],
+  onlineSoftmaxStats: ({ rows, n }, x) => [x([rows, n])],
+  onlineSoftmax: ({ rows, n }, x) => [x([rows, n]), { max: x([rows], "max"), sum: x([rows], "sum") }],
   transpose: ({ rows, n }, x) => [x([rows, n])],
   concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
   pad: ({ rows, n }, x) => [
