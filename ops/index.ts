@@ -9,6 +9,7 @@ import * as products from "./matmul.ts";
 import * as movement from "./movement.ts";
 import * as online from "./online.ts";
 import * as reduce from "./reduce.ts";
+import * as linearTime from "./taylor-attention.ts";
 
 export {
   type Attended,
@@ -31,6 +32,7 @@ export {
   type SoftmaxStats,
 } from "./online.ts";
 export * from "./reduce.ts";
+export { type TaylorAttention, type TaylorAttentionOptions, taylorAttention } from "./taylor-attention.ts";
 
 /** All ops, as the table of contents that tests, docs and pages read. */
 export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
@@ -121,6 +123,7 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   indexing.cumsum,
   // Attention
   streaming.attention,
+  linearTime.taylorAttention,
   online.onlineSoftmaxStats,
   online.mergeSoftmaxStats,
   online.onlineSoftmax,

@@ -204,6 +204,12 @@ const fitted: {
     x([2, few(rows) + 1, 3]),
     { causal: true, temperature: x([2], "temperature"), tile: Math.ceil(few(rows) / 2) },
   ],
+  taylorAttention: ({ rows, n }, x) => [
+    x([2, few(rows), Math.min(n, 8)]),
+    x([2, few(rows) + 1, Math.min(n, 8)]),
+    x([2, few(rows) + 1, 3]),
+    { causal: true, temperature: x([2], "temperature") },
+  ],
   onlineSoftmaxStats: ({ rows, n }, x) => [x([rows, n])],
   onlineSoftmax: ({ rows, n }, x) => [x([rows, n]), { max: x([rows], "max"), sum: x([rows], "sum") }],
   transpose: ({ rows, n }, x) => [x([rows, n])],
