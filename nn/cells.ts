@@ -1,21 +1,20 @@
 // One step of a recurrent network: the formulas of the gates, each one kernel, and the cells RNNCell, GRUCell and LSTMCell.
 // Sequences of steps are `recurrent.ts`.
 
-import type { CreateOptions } from "../core/create.ts";
-import { zeros } from "../core/create.ts";
+import { type CreateOptions, zeros } from "../core/create.ts";
 import type { FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { map } from "../core/map.ts";
 import { checkOptions } from "../core/op.ts";
-import { Parameter } from "../core/parameter.ts";
-import { type Key, split as splitKey, uniform } from "../core/random.ts";
+import type { Parameter } from "../core/parameter.ts";
+import { type Key, split as splitKey } from "../core/random.ts";
 import { add, mul, relu, sub } from "../core/row/expr.ts";
-import { scope } from "../core/scope.ts";
 import { type Shape, sameShape } from "../core/shape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
 import { sigmoid, tanh } from "../core/words.ts";
 import { linear } from "../ops/matmul.ts";
 import { split } from "../ops/movement.ts";
+import { checkSize, checkSwitch, uniformParameter } from "./drawn.ts";
 import { type LayerRandomness, layerKey } from "./keys.ts";
 import { Module } from "./module.ts";
 
@@ -138,14 +137,9 @@ export function drawWeights<D extends FloatDType>(
   suffix: string,
   options: CreateOptions<D>,
 ): { readonly [name: string]: Parameter<Shape, D> | null } {
-  const reach = 1 / Math.sqrt(hiddenSize);
   const keys = splitKey(key, 4);
   const draw = (name: string, shape: number[], i: number): Parameter<Shape, D> =>
-    scope(() => {
-      const limits = { key: keys[i]!, low: -reach, high: reach };
-      const value = uniform(shape, { ...options, ...limits }) as Tensor<Shape, D>;
-      return new Parameter(value, { name: name + suffix });
-    });
+    uniformParameter(name + suffix, shape as Shape, 1 / Math.sqrt(hiddenSize), keys[i]!, options);
   const rows = gates * hiddenSize;
   return {
     [`weightIh${suffix}`]: draw("weightIh", [rows, inputSize], 0),
@@ -153,19 +147,6 @@ export function drawWeights<D extends FloatDType>(
     [`biasIh${suffix}`]: bias ? draw("biasIh", [rows], 2) : null,
     [`biasHh${suffix}`]: bias ? draw("biasHh", [rows], 3) : null,
   };
-}
-
-/** Refuses sizes that are no numbers of features. */
-export function checkSizes(place: string, sizes: { readonly [name: string]: unknown }): void {
-  for (const [name, size] of Object.entries(sizes)) {
-    if (!Number.isSafeInteger(size) || (size as number) < 1)
-      throw new ShapeError(place, `${name} is ${showValue(size)}`, "give 1, 2, 3, …");
-  }
-}
-
-export function checkFlag(place: string, name: string, value: unknown): void {
-  if (typeof value !== "boolean")
-    throw new ArgumentError(place, `${name} is ${showValue(value)}`, "give true or false");
 }
 
 /** Refuses inputs of other features or of another element type than a layer has. */
@@ -238,9 +219,9 @@ abstract class Cell<D extends FloatDType> extends Module implements Weights {
   ) {
     super();
     checkOptions(place, options, [...more, ...known]);
-    checkSizes(place, { inputSize, hiddenSize });
-    const { bias = true, dtype, device } = options;
-    checkFlag(place, "bias", bias);
+    for (const size of [inputSize, hiddenSize]) checkSize(place, size, "features");
+    const { bias = true } = options;
+    checkSwitch(place, "bias", bias);
     this.inputSize = inputSize;
     this.hiddenSize = hiddenSize;
     const drawn = drawWeights<D>(
@@ -248,7 +229,7 @@ abstract class Cell<D extends FloatDType> extends Module implements Weights {
       [inputSize, hiddenSize, gates],
       bias,
       "",
-      { ...(dtype && { dtype }), ...(device && { device }) },
+      options,
     );
     this.weightIh = drawn.weightIh!;
     this.weightHh = drawn.weightHh!;

@@ -15,5 +15,12 @@ export * as init from "./init.ts";
 export type { LayerRandomness } from "./keys.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Module } from "./module.ts";
+export {
+  type Multihead,
+  MultiheadAttention,
+  type MultiheadAttentionOptions,
+  type MultiheadOptions,
+} from "./multihead-attention.ts";
 export { GRU, LSTM, type RecurrentOptions, RNN, type RNNOptions, type Sequence } from "./recurrent.ts";
 export { type Layer, Sequential } from "./sequential.ts";
+export { TransformerBlock, type TransformerBlockOptions } from "./transformer.ts";

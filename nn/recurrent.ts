@@ -13,8 +13,6 @@ import { concat, reshape, split, transpose } from "../ops/movement.ts";
 import {
   advance,
   checkFeatures,
-  checkFlag,
-  checkSizes,
   checkState,
   drawWeights,
   fromInputs,
@@ -28,6 +26,7 @@ import {
   stateOf,
   type Weights,
 } from "./cells.ts";
+import { checkSize, checkSwitch } from "./drawn.ts";
 import { Dropout } from "./dropout.ts";
 import { type LayerRandomness, layerKey } from "./keys.ts";
 import { Module } from "./module.ts";
@@ -80,10 +79,10 @@ abstract class Recurrent<D extends FloatDType> extends Module {
     super();
     checkOptions(place, options, [...more, ...known]);
     const { numLayers = 1, bias = true, batchFirst = false, dropout = 0, bidirectional = false } = options;
-    checkSizes(place, { inputSize, hiddenSize, numLayers });
-    checkFlag(place, "bias", bias);
-    checkFlag(place, "batchFirst", batchFirst);
-    checkFlag(place, "bidirectional", bidirectional);
+    for (const size of [inputSize, hiddenSize]) checkSize(place, size, "features");
+    checkSize(place, numLayers, "layers");
+    for (const [name, value] of Object.entries({ bias, batchFirst, bidirectional }))
+      checkSwitch(place, name, value);
     this.inputSize = inputSize;
     this.hiddenSize = hiddenSize;
     this.numLayers = numLayers;
@@ -94,14 +93,12 @@ abstract class Recurrent<D extends FloatDType> extends Module {
       layerKey(place, options, inputSize, hiddenSize),
       1 + numLayers * directions,
     ) as [Key, ...Key[]];
-    const { dtype, device } = options;
-    const where = { ...(dtype && { dtype }), ...(device && { device }) };
     for (let layer = 0; layer < numLayers; layer++) {
       for (let direction = 0; direction < directions; direction++) {
         const sizes = [layer === 0 ? inputSize : directions * hiddenSize, hiddenSize, gates] as const;
         const suffix = suffixOf(layer, direction);
         const key = keys[layer * directions + direction]!;
-        Object.assign(this, drawWeights<D>(key, sizes, bias, suffix, where));
+        Object.assign(this, drawWeights<D>(key, sizes, bias, suffix, options));
       }
     }
     const between = new Dropout(dropout, { key: forDropout });

@@ -4,7 +4,7 @@ import type { FloatDType } from "../../core/dtype.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import * as nn from "../../nn/index.ts";
-import { reshape } from "../../ops/index.ts";
+import { expandDims, logicalNot, reshape } from "../../ops/index.ts";
 import { type Adapters, type Call, type Tensors, withTensors } from "./adapter.ts";
 
 /** A recurrent layer over the given weights, whose fields end with `suffix`. */
@@ -63,8 +63,36 @@ const sequences: Adapters = {
   },
 };
 
+/** Self-attention, or attention to other keys; a key that is padding is one that nobody may look at. */
+const heads: Adapters = {
+  multihead_attention:
+    () =>
+    (inputs, { params: { embedDim, numHeads, causal } }) => {
+      const { query, key, value, key_padding_mask: padding } = inputs;
+      const { dtype, device } = query as Floats;
+      const bias = inputs["in_proj.bias"] !== undefined;
+      const layer = withTensors(
+        new nn.MultiheadAttention(embedDim as number, numHeads as number, { bias, dtype, device }),
+        {
+          inProjWeight: inputs["in_proj.weight"]!,
+          "outProj.weight": inputs["out_proj.weight"]!,
+          ...(bias && { inProjBias: inputs["in_proj.bias"]!, "outProj.bias": inputs["out_proj.bias"]! }),
+        },
+      );
+      const [q, k, v] = [query, key ?? query, value ?? key ?? query] as [Floats, Floats, Floats];
+      const mask = padding && { mask: logicalNot(expandDims(padding as Tensor<Shape, "bool">, 1)) };
+      const { out, weights } = layer.forward(q, k, v, {
+        causal: causal === true,
+        needWeights: true,
+        ...mask,
+      });
+      return { out, weights: weights! };
+    },
+};
+
 export const layers: Adapters = {
   ...sequences,
+  ...heads,
   linear: () => (inputs) => {
     const { x, weight, bias } = inputs as { [name: string]: Tensor<Shape, FloatDType> };
     const layer = withTensors(
