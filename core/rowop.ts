@@ -2,6 +2,7 @@
 // Checks arguments and lays tensors out as rows; `apply.ts` runs and records. Knows no op in particular.
 
 import { apply } from "./apply.ts";
+import type { Backend } from "./backends/backend.ts";
 import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { Formula, type HandWrittenGradient } from "./formula.ts";
@@ -45,6 +46,7 @@ import {
   reduceShape,
   type Shape,
   sameShape,
+  sizeOf,
 } from "./shape.ts";
 import { checkTensor, fromHost, hostCopy, Tensor } from "./tensor.ts";
 import { broadcastTo, reshape, transpose } from "./views.ts";
@@ -240,7 +242,7 @@ export class RowOp {
       const ignored = this.params.some(([name]) => name === "ignoreIndex")
         ? (given.ignoreIndex ?? IGNORED)
         : undefined;
-      return [this.labels(key, ignored, value, x, outer, n), 1];
+      return [checkedLabels(this.name, key, value, x.backend, outer, n, ignored), 1];
     }
     checkTensor(place, value);
     const wanted = param.is === "row" && param.stored === "bool" ? "bool" : x.dtype;
@@ -275,60 +277,63 @@ export class RowOp {
       `give a number, or shape ${showShape(perRow)}`,
     );
   }
+}
 
-  /** Labels as a tensor, checked: integers of [0, n), or the mark of rows to leave out. */
-  private labels(
-    key: string,
-    ignore: unknown,
-    value: unknown,
-    x: Tensor,
-    outer: readonly number[],
-    n: number,
-  ): Tensor {
-    const place = this.name;
-    let labels: Tensor;
-    if (value instanceof Tensor) {
-      labels = value;
-      if (labels.dtype !== "i32")
-        throw new DTypeError(
-          place,
-          `${key} holds ${labels.dtype}`,
-          "give class indices as i32, or a distribution to the losses that take one",
-        );
-    } else if (value instanceof Int32Array || Array.isArray(value)) {
-      const at = Array.prototype.findIndex.call(value, (v: unknown) => !Number.isInteger(v));
-      if (at >= 0)
-        throw new DomainError(
-          place,
-          `${key}[${at}] is ${showValue(value[at])}`,
-          `give integers from 0 to ${n - 1}`,
-        );
-      const given = Int32Array.from(value as readonly number[]);
-      labels = fromHost(x.backend, "i32", [given.length], given, "tensor");
-      if (outer.length !== 1 && labels.size === x.size / n) labels = reshape(labels, outer);
-    } else
-      throw new ArgumentError(
+/**
+ * Class indices of the given shape as a tensor beside others, checked: integers of [0, n), or the mark of rows to leave out.
+ * What a device computed, and cannot be read at once, is trusted.
+ */
+export function checkedLabels(
+  place: string,
+  key: string,
+  value: unknown,
+  backend: Backend,
+  outer: readonly number[],
+  n: number,
+  ignore?: unknown,
+): Tensor<Shape, "i32"> {
+  let labels: Tensor;
+  if (value instanceof Tensor) {
+    labels = value;
+    if (labels.dtype !== "i32")
+      throw new DTypeError(
         place,
-        `${key} is ${showValue(value)}`,
-        "give class indices as an i32 tensor or an array of integers",
+        `${key} holds ${labels.dtype}`,
+        "give class indices as i32, or a distribution to the losses that take one",
       );
-    if (!sameShape(labels.shape, outer)) {
-      throw new ShapeError(
+  } else if (value instanceof Int32Array || Array.isArray(value)) {
+    const at = Array.prototype.findIndex.call(value, (v: unknown) => !Number.isInteger(v));
+    if (at >= 0)
+      throw new DomainError(
         place,
-        `${key} of shape ${showShape(labels.shape)} does not give one class per row of ${showShape(x.shape)}`,
-        `give shape ${showShape(outer)}`,
+        `${key}[${at}] is ${showValue(value[at])}`,
+        `give integers from 0 to ${n - 1}`,
       );
-    }
-    if (labels.device !== "webgpu" || labels.host !== null) {
-      const data = hostCopy(labels);
-      for (let i = 0; i < data.length; i++) {
-        const v = data[i]!;
-        if ((v < 0 || v >= n) && v !== ignore)
-          throw new DomainError(place, `${key}[${i}] is ${v}`, `class indices lie in [0, ${n})`);
-      }
-    }
-    return rowMajor(labels);
+    const given = Int32Array.from(value as readonly number[]);
+    labels = fromHost(backend, "i32", [given.length], given, "tensor");
+    if (outer.length !== 1 && labels.size === sizeOf(outer)) labels = reshape(labels, outer);
+  } else
+    throw new ArgumentError(
+      place,
+      `${key} is ${showValue(value)}`,
+      "give class indices as an i32 tensor or an array of integers",
+    );
+  if (!sameShape(labels.shape, outer)) {
+    throw new ShapeError(
+      place,
+      `${key} of shape ${showShape(labels.shape)} does not give one class for each entry of ${showShape(outer)}`,
+      `give shape ${showShape(outer)}`,
+    );
   }
+  if (labels.device !== "webgpu" || labels.host !== null) {
+    const data = hostCopy(labels);
+    for (let i = 0; i < data.length; i++) {
+      const v = data[i]!;
+      if ((v < 0 || v >= n) && v !== ignore)
+        throw new DomainError(place, `${key}[${i}] is ${v}`, `class indices lie in [0, ${n})`);
+    }
+  }
+  return rowMajor(labels) as Tensor<Shape, "i32">;
 }
 
 /** Refuses what a formula must not give. */

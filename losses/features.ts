@@ -2,6 +2,34 @@
 // and makes the scores itself. Losses of given scores are `scores.ts`.
 
 import type { Op } from "../core/op.ts";
+import * as sampled from "./sampled.ts";
+
+export type { CandidateLoss, CandidateOptions, Candidates, Counts } from "./candidates.ts";
+export {
+  type NceOptions,
+  type NegativeSamplingOptions,
+  nceLoss,
+  negativeSamplingLoss,
+  type RankingNceOptions,
+  rankingNceLoss,
+  type SampledSoftmaxOptions,
+  sampledSoftmaxLoss,
+} from "./sampled.ts";
+export {
+  type Batch,
+  LogUniformSampler,
+  type Sample,
+  type SampleOptions,
+  Sampler,
+  type UnigramOptions,
+  UnigramSampler,
+} from "./samplers.ts";
 
 /** All losses of features: what tests and docs read. */
-export const allFeatureLosses: readonly Op[] = [];
+export const allFeatureLosses: readonly Op[] = [
+  // Of sampled classes
+  sampled.nceLoss,
+  sampled.negativeSamplingLoss,
+  sampled.rankingNceLoss,
+  sampled.sampledSoftmaxLoss,
+];

@@ -21,6 +21,7 @@ export {
   type MultiheadAttentionOptions,
   type MultiheadOptions,
 } from "./multihead-attention.ts";
+export * from "./output/index.ts";
 export { GRU, LSTM, type RecurrentOptions, RNN, type RNNOptions, type Sequence } from "./recurrent.ts";
 export { type Layer, Sequential } from "./sequential.ts";
 export { TransformerBlock, type TransformerBlockOptions } from "./transformer.ts";

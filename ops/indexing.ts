@@ -8,8 +8,9 @@ import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValu
 import { Formula } from "../core/formula.ts";
 import { checkFloat, checkOptions, describe, type Op, rowMajor, sameBackend } from "../core/op.ts";
 import { oneHot as oneHotWord, scalarInput } from "../core/row/expr.ts";
+import { takenRows } from "../core/rowsparse.ts";
 import { normalizeAxis, type Shape, sameShape, sizeOf } from "../core/shape.ts";
-import { type Rule, record } from "../core/tape.ts";
+import { isRecording, type Rule, record } from "../core/tape.ts";
 import { checkTensor, contiguous, copyOf, hostCopy, newTensor, type Tensor } from "../core/tensor.ts";
 import { slice, transpose } from "../core/views.ts";
 import { add } from "./elementwise.ts";
@@ -90,7 +91,13 @@ function gatherAlong(name: string, x: Tensor, index: Tensor, walk: Walk): Tensor
 
 const gatherVjp: Rule["vjp"] = ([g], { inputs, saved }) => {
   const [x, index] = inputs as [Tensor, Tensor];
-  return [scatterAlong(x.shape, index, g!, saved as Walk), undefined];
+  const { axis, perOuter } = saved as Walk;
+  // Rows of a table: no zeros are made around them, unless an outer tape is to record the gradient.
+  const rows =
+    axis === 0 && !perOuter && !isRecording()
+      ? takenRows(x.shape, index, g as Tensor<Shape, FloatDType>)
+      : undefined;
+  return [rows ?? scatterAlong(x.shape, index, g!, saved as Walk), undefined];
 };
 
 /** The transpose of `gatherAlong`: zeros of `shape`, with the values added at the positions. */

@@ -17,7 +17,8 @@ export class Storage {
   readonly handle: unknown;
   /** Bytes asked for; what the allocator rounds them up to is its own affair. */
   readonly bytes: number;
-  private references = 1;
+  /** How many views hold it. */
+  references = 1;
 
   constructor(backend: Backend, handle: unknown, bytes: number) {
     this.backend = backend;

@@ -90,6 +90,20 @@ export const scatterAdd: HandKernel<
   },
 };
 
+/** out[index[i], r] = x[i, r] over count × inner, in place: rows that no index names stay. Indices are distinct and below `size`. */
+export const putRows: HandKernel<
+  [dtype: DType, x: Storage, index: Storage, out: Storage, size: number, inner: number, count: number]
+> = {
+  name: "putRows",
+  js(dtype, x, index, out, _, inner, count) {
+    js.putRows(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), count, inner);
+  },
+  wasm(device, dtype, x, index, out, size, inner, count) {
+    const run = device.compiled(wasm.compilePutRows, alike[dtype]);
+    run(addressOf(x), addressOf(index), addressOf(out), 1, size, inner, count, 0);
+  },
+};
+
 /** out[o, r] = Σ over the middle axis of contiguous x [outer, size, inner], by two-level sums. */
 export const sumMiddle: HandKernel<
   [dtype: FloatDType, x: Storage, out: Storage, outer: number, size: number, inner: number]

@@ -188,6 +188,23 @@ export interface Sizes {
 /** Rows of a product, whose result has as many columns, and of a square. */
 const few = (rows: number): number => Math.min(rows, 300);
 
+/** Features of seven or so classes, and candidates for all rows. */
+const ofCandidates =
+  (counts: boolean): (typeof fitted)[string] =>
+  ({ rows, n }, x, index) => [
+    x([rows, n]),
+    x([7, n]),
+    x([7]),
+    index([rows], 7),
+    {
+      sampled: index([5], 7),
+      ...(counts
+        ? { expectedTrue: x([rows], "expectedTrue"), expectedSampled: x([5], "expectedSampled") }
+        : {}),
+      reduction: "none",
+    },
+  ];
+
 /** Ops whose arguments must fit one another: x, and what is made beside it. */
 const fitted: {
   readonly [name: string]: (
@@ -244,6 +261,10 @@ const fitted: {
     index([rows], n),
     { epsilons: x([2]), reduction: "none" },
   ],
+  nceLoss: ofCandidates(true),
+  negativeSamplingLoss: ofCandidates(false),
+  rankingNceLoss: ofCandidates(true),
+  sampledSoftmaxLoss: ofCandidates(true),
 };
 
 /** Whether an op has arguments of any size; the others are called with the sizes of their examples. */

@@ -112,6 +112,17 @@ export function gather(
   }
 }
 
+export function putRows(
+  x: TypedArray,
+  index: TypedArray,
+  out: TypedArray,
+  count: number,
+  inner: number,
+): void {
+  for (let i = 0; i < count; i++)
+    for (let r = 0; r < inner; r++) out[index[i]! * inner + r] = x[i * inner + r]!;
+}
+
 export function scatterAdd(
   x: TypedArray,
   index: TypedArray,

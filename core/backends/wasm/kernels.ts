@@ -277,7 +277,7 @@ interface IndexedParts {
   run(dense: Local, indexed: Local, bytes: Local): void;
 }
 
-/** The loops of `gather` and `scatterAdd`. */
+/** The loops of `gather`, `scatterAdd` and `putRows`. */
 function emitIndexed(f: Fn, params: Eight, { width, dense, indexed, entry, run }: IndexedParts): void {
   const [, index, , outer, size, inner, count, perOuter] = params;
   const [bytes, slab, at, left, to, r] = [
@@ -373,6 +373,23 @@ export function compileScatterAdd(dtype: FloatDType, memory: WebAssembly.Memory)
     });
   });
   return m.instantiate(memory).scatterAdd as Indexed;
+}
+
+/** out[o, index[…], r] = x[o, i, r]; what no index names stays. */
+export function compilePutRows(dtype: DType, memory: WebAssembly.Memory): Indexed {
+  const m = new WasmModule();
+  const { load, store } = elements[dtype];
+  m.function("putRows", indexedParams, [], (f, params) => {
+    const [x, , out] = params;
+    emitIndexed(f, params, {
+      width: dtypes[dtype].width,
+      dense: x,
+      indexed: out,
+      entry: (from, to) => f.get(to).get(from).load(load).store(store),
+      run: (from, to, bytes) => copyRun(f, from, to, bytes, dtype),
+    });
+  });
+  return m.instantiate(memory).putRows as Indexed;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 import type { HandKernel } from "../backend.ts";
 import type * as declared from "../kernels.ts";
 import { copy, copyInto, fill, filling, plain } from "./copy.ts";
-import { gather, gathering, scatterAdd } from "./gather.ts";
+import { gather, gathering, putRows, scatterAdd } from "./gather.ts";
 import { matmul } from "./matmul.ts";
 import type { Queue } from "./queue.ts";
 import { random } from "./random.ts";
@@ -27,6 +27,7 @@ export const handKernels: { readonly [name: string]: (gpu: Queue, ...args: never
   matmul,
   gather,
   scatterAdd,
+  putRows,
   sumMiddle,
   sort,
   cumsum,
