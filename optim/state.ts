@@ -1,7 +1,7 @@
 // The state of training as flat records of tensors, written and read back to the last bit: moments as they are, numbers as f64,
 // counts and flags as i32, both on the CPU. Knows no optimizer and no file.
 
-import { backendOf } from "../core/device.ts";
+import { cpuBackend } from "../core/device.ts";
 import {
   ArgumentError,
   DeviceError,
@@ -28,12 +28,11 @@ export const snakeCase = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** A number of steps or things. */
-export const counted = (value: number): Tensor =>
-  hostTensor(backendOf("js"), "i32", [], Int32Array.of(value));
+export const counted = (value: number): Tensor => hostTensor(cpuBackend(), "i32", [], Int32Array.of(value));
 
 /** A number, all of its digits. */
 export const numbered = (value: number): Tensor =>
-  hostTensor(backendOf("js"), "f64", [], Float64Array.of(value));
+  hostTensor(cpuBackend(), "f64", [], Float64Array.of(value));
 
 /** Another handle on a value: it outlives whoever holds the value now. */
 export const handleOn = (t: Tensor): Tensor =>
@@ -44,7 +43,7 @@ export function optionTensor(value: unknown): Tensor | undefined {
   if (typeof value === "boolean") return counted(Number(value));
   if (typeof value === "number") return numbered(value);
   if (Array.isArray(value) && value.every((v) => typeof v === "number"))
-    return hostTensor(backendOf("js"), "f64", [value.length], Float64Array.from(value));
+    return hostTensor(cpuBackend(), "f64", [value.length], Float64Array.from(value));
   return undefined;
 }
 
