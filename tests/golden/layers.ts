@@ -104,7 +104,7 @@ const feedForward: Adapters = {
     (inputs, { params: { training, ...options } }) => {
       const { x, weight, bias, running_mean: runningMean, running_var: runningVar } = inputs as FloatsByName;
       const { num_batches_tracked: numBatchesTracked } = inputs;
-      const layer = new nn.BatchNorm1d(x!.shape[1]!, {
+      const layer = new nn.BatchNorm1d((runningMean ?? weight)?.shape[0] ?? x!.shape[1]!, {
         ...options,
         affine: weight !== undefined,
         trackRunningStats: runningMean !== undefined,
