@@ -610,11 +610,17 @@ export function grad<A extends readonly unknown[], const N extends number | read
 /**
  * Value and gradient together. With a function alone, as `grad`. With parameters as the second argument, the function
  * (without arguments) is evaluated at once, and `gradients[i]` belongs to the i-th parameter: undefined where the value does
- * not depend on it or it is not trainable. Throws GradientError when it depends on none.
+ * not depend on it or it is not trainable. With `rows` a table that was read by rows alone gets a `RowSparse` of these rows, for
+ * optimizers that share a backward pass. Throws GradientError when it depends on none.
  *
  * @example
  * const { value, gradients } = valueAndGrad(() => crossEntropy(model.forward(x), y), model.parameters());
  */
+export function valueAndGrad<P extends readonly Parameter<Shape, DType>[]>(
+  f: () => Tensor,
+  parameters: P,
+  options: { readonly rows: true },
+): { value: Tensor; gradients: { -readonly [K in keyof P]: Gradient<P[K]> | RowSparse | undefined } };
 export function valueAndGrad<P extends readonly Parameter<Shape, DType>[]>(
   f: () => Tensor,
   parameters: P,
@@ -623,7 +629,11 @@ export function valueAndGrad<A extends readonly unknown[], const N extends numbe
   f: (...args: A) => Tensor,
   options?: GradOptions<N>,
 ): (...args: A) => { value: Tensor; gradient: Gradients<A, N> };
-export function valueAndGrad(f: Loss, options: readonly Parameter[] | GradOptions = {}): unknown {
+export function valueAndGrad(
+  f: Loss,
+  options: readonly Parameter[] | GradOptions = {},
+  how?: { readonly rows: boolean },
+): unknown {
   const place = "valueAndGrad";
   checkFunction(place, f);
   if (!Array.isArray(options)) {
@@ -640,11 +650,16 @@ export function valueAndGrad(f: Loss, options: readonly Parameter[] | GradOption
         "give an array of parameters, such as model.parameters()",
       );
   });
-  return scope(() => {
+  const s = new Scope();
+  try {
     const loss = f as unknown as () => Tensor;
     const { value, gradients } = lossAndGradients(place, loss, parameters as readonly Parameter[]);
-    return { value, gradients: gradients.map((g) => g && dense(g)) };
-  });
+    const given = how?.rows ? gradients : gradients.map((g) => g && dense(g));
+    s.result([value, given.map(partsOf)]);
+    return { value, gradients: given };
+  } finally {
+    s.close();
+  }
 }
 
 /**

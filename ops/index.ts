@@ -2,12 +2,14 @@
 
 import type { Op } from "../core/op.ts";
 import * as streaming from "./attention.ts";
+import * as conv from "./conv.ts";
 import * as elementwise from "./elementwise.ts";
 import * as indexing from "./indexing.ts";
 import * as maps from "./maps/index.ts";
 import * as products from "./matmul.ts";
 import * as movement from "./movement.ts";
 import * as online from "./online.ts";
+import * as pool from "./pool.ts";
 import * as reduce from "./reduce.ts";
 import * as linearTime from "./taylor-attention.ts";
 
@@ -17,6 +19,16 @@ export {
   type SoftmaxAttention,
   type SoftmaxAttentionOptions,
 } from "./attention.ts";
+export {
+  type Conv1dOp,
+  type Conv2dOp,
+  type ConvOptions,
+  type Convolved,
+  conv1d,
+  conv2d,
+  type Patches,
+  patches,
+} from "./conv.ts";
 export * from "./elementwise.ts";
 export * from "./indexing.ts";
 export * from "./maps/index.ts";
@@ -31,6 +43,17 @@ export {
   onlineSoftmaxStats,
   type SoftmaxStats,
 } from "./online.ts";
+export {
+  type AvgPoolOptions,
+  avgPool1d,
+  avgPool2d,
+  type MaxPoolOptions,
+  maxPool1d,
+  maxPool2d,
+  type Pool,
+  type Pooled,
+  type PoolOptions,
+} from "./pool.ts";
 export * from "./reduce.ts";
 export { type TaylorAttention, type TaylorAttentionOptions, taylorAttention } from "./taylor-attention.ts";
 
@@ -97,6 +120,14 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   // Matrix products
   products.matmul,
   products.linear,
+  // Convolution and pooling
+  conv.patches,
+  conv.conv1d,
+  conv.conv2d,
+  pool.maxPool1d,
+  pool.maxPool2d,
+  pool.avgPool1d,
+  pool.avgPool2d,
   // Movement
   movement.reshape,
   movement.transpose,

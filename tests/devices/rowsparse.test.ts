@@ -42,6 +42,9 @@ describe.each(settings)("on $device in $dtype", ({ device, dtype }) => {
     const [g] = gradients;
     expect(g).toBeInstanceOf(RowSparse);
     const { gradients: whole } = valueAndGrad(loss, [w, dense]);
+    const { gradients: rows } = valueAndGrad(loss, [w, dense], { rows: true });
+    expect(await list((rows[0] as RowSparse).toDense())).toEqual(await list(whole[0]!));
+    expect(whole[0]).not.toBeInstanceOf(RowSparse);
     expect(await list((g as RowSparse).toDense())).toEqual(await list(whole[0]!));
     const each = (g as RowSparse).coalesced();
     expect(await list(each.rows)).toEqual([0, 3, 8]);
