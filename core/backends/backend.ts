@@ -122,6 +122,8 @@ export interface Backend {
   /** Called by `Storage.release` alone. */
   free(storage: Storage): void;
   memory(): MemoryUse;
+  /** From now on the peak counts from what is held now. */
+  resetPeak(): void;
   /** Where reading is only asynchronous: a copy of a contiguous run of elements for as long as that takes. */
   setAside?(storage: Storage, dtype: DType, offset: number, size: number): Storage;
   /** Fills contiguous storage from host data. */
