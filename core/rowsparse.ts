@@ -15,6 +15,7 @@ import {
   copyOf,
   fromHost,
   hostCopy,
+  isReadable,
   newTensor,
   type Tensor,
   viewOf,
@@ -116,9 +117,6 @@ export class RowSparse<D extends FloatDType = FloatDType> {
     return summed(this.rows, this.values, this.shape);
   }
 }
-
-/** Whether integers can be read at once. */
-const isReadable = (t: Tensor): boolean => t.device !== "webgpu" || t.host !== null;
 
 /** Without the checks of the constructor, which read what has been read already. */
 const trusted = <D extends FloatDType>(
