@@ -24,4 +24,4 @@ export { Module } from "./module.ts";
 export * from "./output/index.ts";
 export { fromSafetensors, type Metadata, type Tensors, toSafetensors } from "./safetensors.ts";
 export { type Layer, Sequential } from "./sequential.ts";
-export type { LoadOptions, LoadResult, StateDict, Stateful } from "./state.ts";
+export type { LoadOptions, LoadResult, Stateful } from "./state.ts";
