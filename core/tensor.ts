@@ -341,7 +341,7 @@ function gathered(t: Tensor): [Storage, number] {
 /** A copy of the elements in memory of their own. */
 function packed(t: Tensor): Storage {
   const run = t.backend.allocate(t.dtype, t.size);
-  t.backend.copy(t, run, t.dtype);
+  if (t.size > 0) t.backend.copy(t, run, t.dtype);
   return run;
 }
 

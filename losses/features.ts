@@ -2,9 +2,15 @@
 // and makes the scores itself. Losses of given scores are `scores.ts`.
 
 import type { Op } from "../core/op.ts";
+import * as fused from "./fused.ts";
 import * as sampled from "./sampled.ts";
 
 export type { CandidateLoss, CandidateOptions, Candidates, Counts } from "./candidates.ts";
+export {
+  type FusedLinearCrossEntropy,
+  type FusedLinearCrossEntropyOptions,
+  fusedLinearCrossEntropy,
+} from "./fused.ts";
 export {
   type NceOptions,
   type NegativeSamplingOptions,
@@ -32,4 +38,6 @@ export const allFeatureLosses: readonly Op[] = [
   sampled.negativeSamplingLoss,
   sampled.rankingNceLoss,
   sampled.sampledSoftmaxLoss,
+  // Of a whole layer
+  fused.fusedLinearCrossEntropy,
 ];

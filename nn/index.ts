@@ -1,6 +1,7 @@
 // Layers and models. Activations are ops: `import { relu } from "simplexgrad/ops"`.
 
 export { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
+export { BatchNorm1d, type BatchNormOptions } from "./batch-norm.ts";
 export {
   fromCheckpoint,
   loadCheckpoint,
@@ -10,6 +11,7 @@ export {
   saveFile,
   toCheckpoint,
 } from "./checkpoint.ts";
+export { Conv1d, Conv2d, type ConvLayerOptions } from "./conv.ts";
 export { Batches, type BatchOptions, batches } from "./data/batches.ts";
 export type { Column, Columns, Rows } from "./data/columns.ts";
 export { type CategoryColumn, type CsvOptions, type NumberColumn, readCsv, type Table } from "./data/csv.ts";
@@ -17,11 +19,15 @@ export { readIdx } from "./data/idx.ts";
 export { readNpy } from "./data/npy.ts";
 export { type SplitOptions, trainTestSplit } from "./data/split.ts";
 export { Dropout } from "./dropout.ts";
+export { Embedding, type EmbeddingOptions } from "./embedding.ts";
 export * as init from "./init.ts";
 export type { LayerRandomness } from "./keys.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { Module } from "./module.ts";
+export { LayerNorm, type LayerNormOptions, RMSNorm, type RMSNormOptions } from "./norm.ts";
 export * from "./output/index.ts";
+export { AvgPool1d, AvgPool2d, Flatten, MaxPool1d, MaxPool2d } from "./pool.ts";
+export { Residual } from "./residual.ts";
 export { fromSafetensors, type Metadata, type Tensors, toSafetensors } from "./safetensors.ts";
 export { type Layer, Sequential } from "./sequential.ts";
 export type { LoadOptions, LoadResult, Stateful } from "./state.ts";

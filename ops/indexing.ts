@@ -9,7 +9,7 @@ import { Formula } from "../core/formula.ts";
 import { checkFloat, checkOptions, describe, type Op, rowMajor, sameBackend } from "../core/op.ts";
 import { oneHot as oneHotWord, scalarInput } from "../core/row/expr.ts";
 import { takenRows } from "../core/rowsparse.ts";
-import { normalizeAxis, type Shape, sameShape, sizeOf } from "../core/shape.ts";
+import { normalizeAxis, positionOf, type Shape, sameShape, sizeOf } from "../core/shape.ts";
 import { isRecording, type Rule, record } from "../core/tape.ts";
 import { checkTensor, contiguous, copyOf, hostCopy, newTensor, type Tensor } from "../core/tensor.ts";
 import { slice, transpose } from "../core/views.ts";
@@ -17,17 +17,6 @@ import { add } from "./elementwise.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
 // Checks and layouts
-
-/** Where an entry in row-major order lies: `[2, 0]`. */
-function positionOf(i: number, shape: readonly number[]): string {
-  const at = new Array<number>(shape.length);
-  let rest = i;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    at[axis] = rest % shape[axis]!;
-    rest = Math.floor(rest / shape[axis]!);
-  }
-  return showShape(at);
-}
 
 /** Refuses what is no tensor of positions in [0, size); on a device that only reads asynchronously values are trusted. */
 function checkPositions(place: string, index: unknown, size: number): asserts index is Tensor<Shape, "i32"> {
@@ -43,7 +32,7 @@ function checkPositions(place: string, index: unknown, size: number): asserts in
   for (let i = 0; i < data.length; i++) {
     const v = data[i]!;
     if (v < 0 || v >= size) {
-      const finding = `position ${v} at ${positionOf(i, index.shape)} of the index is outside the axis of ${size} entries`;
+      const finding = `position ${v} at ${showShape(positionOf(i, index.shape))} of the index is outside the axis of ${size} entries`;
       throw new DomainError(
         place,
         finding,

@@ -38,7 +38,7 @@ function batchOffsets(t: Tensor, batch: readonly number[]): number[] {
 const ONE: readonly number[] = /* @__PURE__ */ Object.freeze([0]);
 
 /** A tensor as the kernel reads it. A copy is made only where neither rows nor columns are contiguous. */
-function operand(t: Tensor, batch: readonly number[]): MatrixOperand {
+export function operand(t: Tensor, batch: readonly number[]): MatrixOperand {
   const { shape, rank } = t;
   const [rows, columns] = [shape[rank - 2]!, shape[rank - 1]!];
   if (rank === 2 && batch.length === 0 && isContiguous(t)) {

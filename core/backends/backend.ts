@@ -65,6 +65,25 @@ export interface MatrixOperand {
   readonly batchOffsets: readonly number[];
 }
 
+/**
+ * Windows on planes in row-major order, all of them inside: along each axis so many (`count`), a step from one to the next,
+ * with so many taps each, which are so far apart. Pairs are [down, across].
+ */
+export interface Windows {
+  readonly plane: readonly [height: number, width: number];
+  readonly count: readonly [number, number];
+  readonly step: readonly [number, number];
+  readonly taps: readonly [number, number];
+  readonly apart: readonly [number, number];
+}
+
+/** Where a product goes in memory that holds more, and whether it is added to what stands there. */
+export interface Into {
+  /** The element that its first entry goes to. */
+  readonly offset: number;
+  readonly adds: boolean;
+}
+
 export interface MemoryUse {
   /** Bytes held by living storage. */
   readonly bytes: number;
@@ -103,6 +122,8 @@ export interface Backend {
   /** Called by `Storage.release` alone. */
   free(storage: Storage): void;
   memory(): MemoryUse;
+  /** From now on the peak counts from what is held now. */
+  resetPeak(): void;
   /** Where reading is only asynchronous: a copy of a contiguous run of elements for as long as that takes. */
   setAside?(storage: Storage, dtype: DType, offset: number, size: number): Storage;
   /** Fills contiguous storage from host data. */

@@ -2,17 +2,19 @@
 // folders; an op imports the kernels that it needs, and a bundle holds no others. Sizes are at least 1.
 
 import { type DType, dtypes, type FloatDType } from "../dtype.ts";
-import type { HandKernel, MatrixOperand, RowOperand, Storage } from "./backend.ts";
+import type { HandKernel, Into, MatrixOperand, RowOperand, Storage, Windows } from "./backend.ts";
 import { arrayOf } from "./js/index.ts";
 import * as js from "./js/kernels.ts";
 import { addressOf, alike, elementsOf } from "./wasm/device.ts";
 import * as wasm from "./wasm/kernels.ts";
 import { compileMatmul, matmulScratch } from "./wasm/matmul.ts";
 import { sortRows } from "./wasm/sort.ts";
+import { compileFoldWindows, compileWindowArgmax, inBytes } from "./wasm/windows.ts";
 
 /**
  * out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. A bias is one
- * row of n values that is added to every row of every product.
+ * row of n values that is added to every row of every product. `into` says where in `out` the first entry goes, if not to its
+ * start, and whether the product is added to what stands there; then there is no bias.
  */
 export const matmul: HandKernel<
   [
@@ -24,19 +26,22 @@ export const matmul: HandKernel<
     k: number,
     n: number,
     bias?: RowOperand | undefined,
+    into?: Into,
   ]
 > = {
   name: "matmul",
-  js(dtype, a, b, out, m, k, n, bias) {
+  js(dtype, a, b, out, m, k, n, bias, into) {
     const first = bias?.offset ?? 0;
     const row = bias && arrayOf(bias.storage, dtype).subarray(first, first + n);
-    js.matmul(arrayOf(a.storage, dtype), a, arrayOf(b.storage, dtype), b, arrayOf(out, dtype), m, k, n, row);
+    const to = arrayOf(out, dtype).subarray(into?.offset ?? 0);
+    js.matmul(arrayOf(a.storage, dtype), a, arrayOf(b.storage, dtype), b, to, m, k, n, row, into?.adds);
   },
-  wasm(device, dtype, a, b, out, m, k, n, bias) {
+  wasm(device, dtype, a, b, out, m, k, n, bias, into) {
     const product = device.compiled(compileMatmul, dtype);
     const scratch = device.scratch(matmulScratch(dtype, m, k, n));
     const { width } = dtypes[dtype];
-    const [aStart, bStart, outStart] = [addressOf(a.storage), addressOf(b.storage), addressOf(out)];
+    const [aStart, bStart] = [addressOf(a.storage), addressOf(b.storage)];
+    const outStart = addressOf(out) + (into?.offset ?? 0) * width;
     const row = bias === undefined ? 0 : addressOf(bias.storage) + bias.offset * width;
     for (let i = 0; i < a.batchOffsets.length; i++) {
       product(
@@ -51,6 +56,7 @@ export const matmul: HandKernel<
         k,
         n,
         row,
+        into?.adds ? 1 : 0,
         scratch,
       );
     }
@@ -144,6 +150,37 @@ export const cumsum: HandKernel<
   },
   wasm(device, dtype, x, out, rows, n, reverse) {
     device.compiled(wasm.compileCumsum, dtype)(addressOf(x), addressOf(out), rows, n, reverse ? 1 : 0);
+  },
+};
+
+/**
+ * The transpose of reading windows: planes of zeros, with every tap of every window added where it was read. x is contiguous
+ * [planes, taps down, taps across, windows down, windows across].
+ */
+export const foldWindows: HandKernel<
+  [dtype: FloatDType, x: Storage, out: Storage, planes: number, windows: Windows]
+> = {
+  name: "foldWindows",
+  js(dtype, x, out, planes, windows) {
+    js.foldWindows(arrayOf(x, dtype), arrayOf(out, dtype), planes, windows);
+  },
+  wasm(device, dtype, x, out, planes, windows) {
+    const run = device.compiled(compileFoldWindows, dtype);
+    run(addressOf(x), addressOf(out), planes, ...inBytes(windows, dtype));
+  },
+};
+
+/** The place (i32) in its plane of the first largest entry of each window of contiguous planes; of the first NaN, if there is one. */
+export const windowArgmax: HandKernel<
+  [dtype: FloatDType, x: Storage, out: Storage, planes: number, windows: Windows]
+> = {
+  name: "windowArgmax",
+  js(dtype, x, out, planes, windows) {
+    js.windowArgmax(arrayOf(x, dtype), arrayOf(out, "i32"), planes, windows);
+  },
+  wasm(device, dtype, x, out, planes, windows) {
+    const run = device.compiled(compileWindowArgmax, dtype);
+    run(addressOf(x), addressOf(out), planes, ...inBytes(windows, dtype));
   },
 };
 

@@ -18,7 +18,7 @@ export const outputs: Adapters = {
       const layer = new nn.AdaptiveSoftmax(inFeatures, nClasses, { cutoffs, div, headBias, ...like(x) });
       const path = (name: string): string => name.replace(".proj.", ".0.").replace(".out.", ".1.");
       withTensors(layer, Object.fromEntries(Object.entries(weights).map(([name, t]) => [path(name), t])));
-      return answers(layer, x!, target!);
+      return answers(layer, x!, target!, params);
     },
   adaptive_optimal_cutoffs:
     () =>
@@ -34,18 +34,18 @@ export const outputs: Adapters = {
     },
   class_based_softmax:
     () =>
-    ({ x, target, assignment, ...weights }) => {
+    ({ x, target, assignment, ...weights }, { params }) => {
       const layer = new nn.ClassBasedSoftmax(x!.shape.at(-1)!, assignment!.dataSync(), like(x));
-      return answers(withTensors(layer, weights), x!, target!);
+      return answers(withTensors(layer, weights), x!, target!, params);
     },
   hierarchical_softmax:
     () =>
-    ({ x, target, "tree.left": left, "tree.right": right, ...weights }, { params: { topk } }) => {
+    ({ x, target, "tree.left": left, "tree.right": right, ...weights }, { params }) => {
       const tree = { left: left!.dataSync(), right: right!.dataSync() } as nn.Tree;
       const layer = withTensors(new nn.HierarchicalSoftmax(x!.shape.at(-1)!, tree, like(x)), weights);
-      const { values, indices } = layer.topK(x as Floats, topk as number);
+      const { values, indices } = layer.topK(x as Floats, params.topk as number);
       return {
-        ...answers(layer, x!, target!),
+        ...answers(layer, x!, target!, params),
         topk_log_prob: values,
         topk_index: indices,
         path_length: tensor(nn.codeLengths(tree)),
@@ -80,8 +80,16 @@ const like = (x: Tensor | undefined): { dtype: FloatDType; device: Tensor["devic
   x ? { dtype: x.dtype as FloatDType, device: x.device } : {};
 
 /** What every output layer answers. */
-const answers = (layer: nn.OutputLayer<FloatDType>, x: Tensor, target: Tensor): Tensors => ({
-  ...layer.forward(x as Floats, target as Tensor<Shape, "i32">),
+const answers = (
+  layer: nn.OutputLayer<FloatDType>,
+  x: Tensor,
+  target: Tensor,
+  { ignoreIndex, reduction }: nn.OutputOptions,
+): Tensors => ({
+  ...layer.forward(x as Floats, target as Tensor<Shape, "i32">, {
+    ...(ignoreIndex === undefined ? {} : { ignoreIndex }),
+    ...(reduction === undefined ? {} : { reduction }),
+  }),
   log_prob: layer.logProb(x as Floats),
   predict: layer.predict(x as Floats),
 });

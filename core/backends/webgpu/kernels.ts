@@ -11,6 +11,7 @@ import { random } from "./random.ts";
 import { compileAhead } from "./shader.ts";
 import { argsort } from "./sort.ts";
 import { cumsum, sumMiddle, summing } from "./sums.ts";
+import { foldWindows, windowArgmax } from "./windows.ts";
 
 export { copy, copyInto, fill };
 
@@ -31,6 +32,8 @@ export const handKernels: { readonly [name: string]: (gpu: Queue, ...args: never
   sumMiddle,
   sort,
   cumsum,
+  foldWindows,
+  windowArgmax,
   random,
 } satisfies Forms;
 
