@@ -9,20 +9,12 @@ import { Parameter } from "../core/parameter.ts";
 import { putRowsOf, RowSparse, rowsOf } from "../core/rowsparse.ts";
 import { drop, scope } from "../core/scope.ts";
 import type { Shape } from "../core/shape.ts";
+import { counted, handleOn, numbered, type StateDict, snakeCase } from "../core/state.ts";
 import { lossAndGradients } from "../core/tape.ts";
 import { newTensor, type Tensor } from "../core/tensor.ts";
 import { checkGradients, checkParameters } from "./checks.ts";
 import { type AnyGradient, type Clip, checkClip, clipped } from "./clip.ts";
-import {
-  counted,
-  handleOn,
-  numbered,
-  optionTensor,
-  Reading,
-  type StateDict,
-  snakeCase,
-  type Writing,
-} from "./state.ts";
+import { optionTensor, Reading, type Writing } from "./state.ts";
 
 /** Parameters that share options; those not named are the optimizer's. */
 export type ParameterGroup<O extends object> = { readonly params: readonly Parameter[] } & Partial<O>;

@@ -7,6 +7,7 @@ import { ArgumentError, DomainError, DTypeError, ShapeError } from "../core/erro
 import { Parameter } from "../core/parameter.ts";
 import { RowSparse } from "../core/rowsparse.ts";
 import { memory, scope } from "../core/scope.ts";
+import type { StateDict } from "../core/state.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { fromCheckpoint, toCheckpoint } from "../nn/index.ts";
 import { mul, square, sub } from "../ops/elementwise.ts";
@@ -28,7 +29,6 @@ import {
   Scheduler,
   SGD,
   SparseAdam,
-  type StateDict,
   schedules,
 } from "../optim/index.ts";
 
