@@ -128,7 +128,8 @@ const weightedMean: RowOp = /* @__PURE__ */ fold(
   { w: { is: "row" } },
 );
 
-function reductionOf(name: string, reduction: unknown = "mean"): Reduction {
+/** The reduction that a call asks for, checked. */
+export function reductionOf(name: string, reduction: unknown = "mean"): Reduction {
   if (reduction === "mean" || reduction === "sum" || reduction === "none") return reduction;
   throw new ArgumentError(name, `reduction is ${showValue(reduction)}`, 'give "mean", "sum" or "none"');
 }

@@ -2,6 +2,7 @@
 // Checks arguments and lays tensors out as rows; `apply.ts` runs and records. Knows no op in particular.
 
 import { apply } from "./apply.ts";
+import type { Backend } from "./backends/backend.ts";
 import { type FloatDType, isFloat } from "./dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "./errors.ts";
 import { Formula, type HandWrittenGradient } from "./formula.ts";
@@ -45,6 +46,7 @@ import {
   reduceShape,
   type Shape,
   sameShape,
+  sizeOf,
 } from "./shape.ts";
 import { checkTensor, fromHost, hostCopy, Tensor } from "./tensor.ts";
 import { broadcastTo, reshape, transpose } from "./views.ts";
@@ -83,7 +85,7 @@ export type Param =
   /** A number or word that chooses the formula itself: the order of a Taylor polynomial. `check` says what is wrong with it. */
   | {
       readonly is: "static";
-      readonly default: number | string;
+      readonly default: number | string | boolean;
       readonly check: (value: unknown) => string | undefined;
     };
 
@@ -94,6 +96,8 @@ export type ScalarLike = number | Tensor;
 
 /** Class indices: an i32 tensor, or integers. */
 export type Labels = Tensor<Shape, "i32"> | Int32Array | readonly number[];
+
+type Static = number | string | boolean;
 
 type Given<P extends Param> = P extends { is: "static" }
   ? P["default"]
@@ -144,7 +148,7 @@ export class RowOp {
   }
 
   /** The formula for the arguments that are present (bits by position) and the static ones' values. */
-  formula(present: number, statics: readonly (number | string)[] = [], integers = false): Formula {
+  formula(present: number, statics: readonly Static[] = [], integers = false): Formula {
     const bits = present * 2 + (integers ? 1 : 0);
     const key = statics.length > 0 ? `${bits}|${statics.join("|")}` : bits;
     let found = this.variants.get(key);
@@ -189,7 +193,7 @@ export class RowOp {
     const float: FloatDType = x.dtype === "f32" ? "f32" : "f64";
     const operands: (Tensor | number)[] = [rowMajor(x)];
     const strides: number[] = [n];
-    const statics: (number | string)[] = [];
+    const statics: Static[] = [];
     let present = 0;
     for (let i = 0; i < this.params.length; i++) {
       const [key, param] = this.params[i]!;
@@ -197,7 +201,7 @@ export class RowOp {
       if (param.is === "static") {
         const finding = value === undefined ? undefined : param.check(value);
         if (finding !== undefined) throw new DomainError(name, `${key} is ${showValue(value)}`, finding);
-        statics.push((value ?? param.default) as number | string);
+        statics.push((value ?? param.default) as Static);
         continue;
       }
       if (value === undefined) {
@@ -240,7 +244,7 @@ export class RowOp {
       const ignored = this.params.some(([name]) => name === "ignoreIndex")
         ? (given.ignoreIndex ?? IGNORED)
         : undefined;
-      return [this.labels(key, ignored, value, x, outer, n), 1];
+      return [labelsOf(this.name, key, value, x, n, ignored), 1];
     }
     checkTensor(place, value);
     const wanted = param.is === "row" && param.stored === "bool" ? "bool" : x.dtype;
@@ -275,60 +279,63 @@ export class RowOp {
       `give a number, or shape ${showShape(perRow)}`,
     );
   }
+}
 
-  /** Labels as a tensor, checked: integers of [0, n), or the mark of rows to leave out. */
-  private labels(
-    key: string,
-    ignore: unknown,
-    value: unknown,
-    x: Tensor,
-    outer: readonly number[],
-    n: number,
-  ): Tensor {
-    const place = this.name;
-    let labels: Tensor;
-    if (value instanceof Tensor) {
-      labels = value;
-      if (labels.dtype !== "i32")
-        throw new DTypeError(
-          place,
-          `${key} holds ${labels.dtype}`,
-          "give class indices as i32, or a distribution to the losses that take one",
-        );
-    } else if (value instanceof Int32Array || Array.isArray(value)) {
-      const at = Array.prototype.findIndex.call(value, (v: unknown) => !Number.isInteger(v));
-      if (at >= 0)
-        throw new DomainError(
-          place,
-          `${key}[${at}] is ${showValue(value[at])}`,
-          `give integers from 0 to ${n - 1}`,
-        );
-      const given = Int32Array.from(value as readonly number[]);
-      labels = fromHost(x.backend, "i32", [given.length], given, "tensor");
-      if (outer.length !== 1 && labels.size === x.size / n) labels = reshape(labels, outer);
-    } else
-      throw new ArgumentError(
+/**
+ * Labels as a tensor, one for each row of something of the given shape, checked: integers of [0, n), or the mark of rows to
+ * leave out. Without n any integers are in order: they say only what belongs together.
+ */
+export function labelsOf(
+  place: string,
+  key: string,
+  value: unknown,
+  { backend, shape }: { readonly backend: Backend; readonly shape: readonly number[] },
+  n?: number,
+  ignore?: unknown,
+): Tensor<Shape, "i32"> {
+  const outer = shape.slice(0, -1);
+  let labels: Tensor;
+  if (value instanceof Tensor) {
+    labels = value;
+    if (labels.dtype !== "i32")
+      throw new DTypeError(
         place,
-        `${key} is ${showValue(value)}`,
-        "give class indices as an i32 tensor or an array of integers",
+        `${key} holds ${labels.dtype}`,
+        "give class indices as i32, or a distribution to the losses that take one",
       );
-    if (!sameShape(labels.shape, outer)) {
-      throw new ShapeError(
+  } else if (value instanceof Int32Array || Array.isArray(value)) {
+    const at = Array.prototype.findIndex.call(value, (v: unknown) => !Number.isInteger(v));
+    if (at >= 0)
+      throw new DomainError(
         place,
-        `${key} of shape ${showShape(labels.shape)} does not give one class per row of ${showShape(x.shape)}`,
-        `give shape ${showShape(outer)}`,
+        `${key}[${at}] is ${showValue(value[at])}`,
+        n === undefined ? "give integers" : `give integers from 0 to ${n - 1}`,
       );
-    }
-    if (labels.device !== "webgpu" || labels.host !== null) {
-      const data = hostCopy(labels);
-      for (let i = 0; i < data.length; i++) {
-        const v = data[i]!;
-        if ((v < 0 || v >= n) && v !== ignore)
-          throw new DomainError(place, `${key}[${i}] is ${v}`, `class indices lie in [0, ${n})`);
-      }
-    }
-    return rowMajor(labels);
+    const given = Int32Array.from(value as readonly number[]);
+    labels = fromHost(backend, "i32", [given.length], given, "tensor");
+    if (outer.length !== 1 && labels.size === sizeOf(outer)) labels = reshape(labels, outer);
+  } else
+    throw new ArgumentError(
+      place,
+      `${key} is ${showValue(value)}`,
+      "give class indices as an i32 tensor or an array of integers",
+    );
+  if (!sameShape(labels.shape, outer)) {
+    throw new ShapeError(
+      place,
+      `${key} of shape ${showShape(labels.shape)} does not give one class per row of ${showShape(shape)}`,
+      `give shape ${showShape(outer)}`,
+    );
   }
+  if (n !== undefined && (labels.device !== "webgpu" || labels.host !== null)) {
+    const data = hostCopy(labels);
+    for (let i = 0; i < data.length; i++) {
+      const v = data[i]!;
+      if ((v < 0 || v >= n) && v !== ignore)
+        throw new DomainError(place, `${key}[${i}] is ${v}`, `class indices lie in [0, ${n})`);
+    }
+  }
+  return rowMajor(labels) as Tensor<Shape, "i32">;
 }
 
 /** Refuses what a formula must not give. */
@@ -393,6 +400,23 @@ function checkNumber(
   const [most, bound] = [max === "n" ? n : max, below === "n" ? n : below];
   if (most !== undefined && !(v <= most)) refuse(`${key} must be at most ${most}`);
   if (bound !== undefined && !(v < bound)) refuse(`${key} must be less than ${bound}`);
+}
+
+/** Refuses scalar arguments that are missing, or numbers out of bounds, before there are scores to go with them. */
+export function checkScalars(
+  place: string,
+  params: Params,
+  given: { readonly [name: string]: unknown },
+  n: number,
+): void {
+  for (const [key, param] of Object.entries(params)) {
+    if (param.is !== "scalar") continue;
+    const value = given[key];
+    if (typeof value === "number") checkNumber(place, key, value, param, n);
+    else if (value !== undefined) checkTensor(`${place}: ${key}`, value);
+    else if (param.default === undefined)
+      throw new ArgumentError(place, `${key} is not given`, `give ${key}`);
+  }
 }
 
 // ---------------------------------------------------------------------------------------------------------------

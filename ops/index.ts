@@ -6,6 +6,7 @@ import * as indexing from "./indexing.ts";
 import * as maps from "./maps/index.ts";
 import * as products from "./matmul.ts";
 import * as movement from "./movement.ts";
+import { normalize } from "./normalize.ts";
 import * as reduce from "./reduce.ts";
 
 export * from "./elementwise.ts";
@@ -13,6 +14,7 @@ export * from "./indexing.ts";
 export * from "./maps/index.ts";
 export * from "./matmul.ts";
 export * from "./movement.ts";
+export { normalize } from "./normalize.ts";
 export * from "./reduce.ts";
 
 /** All ops, as the table of contents that tests, docs and pages read. */
@@ -68,6 +70,7 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   reduce.variance,
   reduce.std,
   reduce.norm,
+  normalize,
   reduce.prod,
   reduce.max,
   reduce.min,
