@@ -199,8 +199,7 @@ export class RowOp {
       const [key, param] = this.params[i]!;
       const value = given[key];
       if (param.is === "static") {
-        const finding = value === undefined ? undefined : param.check(value);
-        if (finding !== undefined) throw new DomainError(name, `${key} is ${showValue(value)}`, finding);
+        checkStatic(name, key, value, param);
         statics.push((value ?? param.default) as Static);
         continue;
       }
@@ -402,21 +401,32 @@ function checkNumber(
   if (bound !== undefined && !(v < bound)) refuse(`${key} must be less than ${bound}`);
 }
 
-/** Refuses scalar arguments that are missing, or numbers out of bounds, before there are scores to go with them. */
-export function checkScalars(
+/** Refuses numbers out of bounds, wrong words, and scalars that are missing, before there are scores to go with them. */
+export function checkArguments(
   place: string,
   params: Params,
   given: { readonly [name: string]: unknown },
   n: number,
 ): void {
   for (const [key, param] of Object.entries(params)) {
-    if (param.is !== "scalar") continue;
     const value = given[key];
+    if (param.is === "static") checkStatic(place, key, value, param);
+    if (param.is !== "scalar") continue;
     if (typeof value === "number") checkNumber(place, key, value, param, n);
     else if (value !== undefined) checkTensor(`${place}: ${key}`, value);
     else if (param.default === undefined)
       throw new ArgumentError(place, `${key} is not given`, `give ${key}`);
   }
+}
+
+function checkStatic(
+  place: string,
+  key: string,
+  value: unknown,
+  { check }: Extract<Param, { is: "static" }>,
+): void {
+  const finding = value === undefined ? undefined : check(value);
+  if (finding !== undefined) throw new DomainError(place, `${key} is ${showValue(value)}`, finding);
 }
 
 // ---------------------------------------------------------------------------------------------------------------

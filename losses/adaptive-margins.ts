@@ -181,6 +181,7 @@ export const adacos: SteppedHead<ScaleOption, "scale"> = /* @__PURE__ */ head("a
       return { scale: overBatch(medianScale, right!, { wrong, before: scale }) };
     },
   },
+  domain: { scale: { min: 1, max: 4 } },
   examples: [
     {
       args: [
@@ -192,7 +193,7 @@ export const adacos: SteppedHead<ScaleOption, "scale"> = /* @__PURE__ */ head("a
         ],
         { i32: [1] },
       ],
-      gives: 0,
+      gives: 0.8234960745349251,
     },
   ],
 });
@@ -247,6 +248,7 @@ export const curricularface: SteppedHead<CurricularOptions, "t", Momentum> = /* 
       },
     },
     constants: ["t"],
+    domain: { scale: { min: 1, max: 4 }, margin: { min: 0.1, max: 0.6 }, t: { min: 0, max: 1 } },
     examples: [
       {
         args: [
@@ -262,7 +264,7 @@ export const curricularface: SteppedHead<CurricularOptions, "t", Momentum> = /* 
           { i32: [1, 0] },
           { scale: 2, t: 0.5 },
         ],
-        gives: 0,
+        gives: 1.707242366691964,
       },
     ],
   },
@@ -377,6 +379,7 @@ export const magface: MagFace = /* @__PURE__ */ Object.assign(
     logits: ({ x, target, scale, length, ...bounds }) =>
       mul(patched(x, target, turned(pick(x, target), marginOf(length, bounds))), scale) as Row,
     penalty: ({ length, lambdaG, lA, uA }) => mul(lambdaG, pull(length, { lA, uA })) as Scalar,
+    domain: { scale: { min: 1, max: 4 }, lambdaG: { min: 0, max: 2 } },
     examples: [
       {
         args: [
@@ -392,7 +395,7 @@ export const magface: MagFace = /* @__PURE__ */ Object.assign(
           { i32: [1, 0] },
           { scale: 2, lA: 1, uA: 5, lambdaG: 1 },
         ],
-        gives: 0,
+        gives: 1.8975045203335548,
       },
     ],
   }),

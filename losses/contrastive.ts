@@ -85,6 +85,7 @@ export const infoNce: Head<InfoNceOptions> = /* @__PURE__ */ head("infoNce", {
   logits: ({ x, temperature }) => div(x, temperature) as Row,
   similarities: (query, key, { normalize = true }) =>
     normalize ? cosines(query, key) : (linear(query as never, key as never) as Features),
+  domain: { temperature: { min: 0.3, max: 2 } },
   examples: [
     {
       args: [
@@ -100,7 +101,7 @@ export const infoNce: Head<InfoNceOptions> = /* @__PURE__ */ head("infoNce", {
         { i32: [1, 0] },
         { temperature: 0.5 },
       ],
-      gives: 0,
+      gives: 0.7821245611720524,
     },
   ],
 });
@@ -148,6 +149,7 @@ export const ntXent: BatchLoss<TemperatureOption> = /* @__PURE__ */ describe(
     source: "Chen, Kornblith, Norouzi & Hinton 2020 (SimCLR), eq. 1",
     laws: [],
     options: ["temperature", "reduction"],
+    domain: { temperature: { min: 0.3, max: 2 } },
     examples: [
       {
         args: [
@@ -159,7 +161,7 @@ export const ntXent: BatchLoss<TemperatureOption> = /* @__PURE__ */ describe(
           ],
           { temperature: 0.5 },
         ],
-        gives: 0,
+        gives: 0.8596741447479579,
       },
     ],
   },
@@ -228,6 +230,7 @@ export const clipLoss: TwoBatchLoss<ClipOptions> = /* @__PURE__ */ describe(
     source: "Radford et al. 2021 (CLIP), figure 3",
     laws: [],
     options: ["logScale", "reduction"],
+    domain: { logScale: { min: 0, max: 1 } },
     examples: [
       {
         args: [
@@ -241,7 +244,7 @@ export const clipLoss: TwoBatchLoss<ClipOptions> = /* @__PURE__ */ describe(
           ],
           { logScale: 0 },
         ],
-        gives: 0,
+        gives: 0.5907421630438078,
       },
     ],
   },
@@ -257,10 +260,10 @@ const supConPairs: OfPairs = /* @__PURE__ */ rowLoss("supConLoss", {
     const { others, positive } = sides(target, together);
     const z = div(x, temperature) as Row;
     const found = count(positive);
-    const mean = div(sum(select(positive, z, 0)), found);
     const some = greater(found, 0);
+    const mean = div(sum(select(positive, z, 0)), select(some, found, 1));
     return {
-      loss: select(some, sub(lseOf(z, others), mean), 0) as Scalar,
+      loss: select(some, sub(lseOf(z, others, some), mean), 0) as Scalar,
       weight: select(some, 1, 0) as Scalar,
     };
   },
@@ -284,6 +287,7 @@ export const supConLoss: LabelledLoss<TemperatureOption> = /* @__PURE__ */ ofLab
     name: "supConLoss",
     doc: "How well rows of one label find one another among all.",
     source: "Khosla et al. 2020 (SupCon), eq. 2",
+    domain: { temperature: { min: 0.3, max: 2 } },
     examples: [
       {
         args: [
@@ -295,7 +299,7 @@ export const supConLoss: LabelledLoss<TemperatureOption> = /* @__PURE__ */ ofLab
           { i32: [0, 1, 0] },
           { temperature: 0.5 },
         ],
-        gives: 0,
+        gives: 0.4553844510708446,
       },
     ],
   },

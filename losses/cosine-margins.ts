@@ -140,7 +140,8 @@ export const cosineSoftmax: Head<{ readonly scale: ScalarLike }> = /* @__PURE__ 
   source: "Wang, Xiang, Cheng & Yuille 2017 (NormFace), eq. 6",
   params: { scale: { is: "scalar" } },
   logits: ({ x, scale }) => mul(x, scale) as Row,
-  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1 }], gives: 0 }],
+  domain: { scale: { min: 1, max: 4 } },
+  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1 }], gives: 0.8611663546472044 }],
 });
 
 /**
@@ -160,7 +161,8 @@ export const cosface: Head<MarginOption> = /* @__PURE__ */ head("cosface", {
   source: "Wang et al. 2018 (CosFace), eq. 4; Wang, Cheng, Liu & Liu 2018 (AM-Softmax)",
   params: { scale: scale(64), margin: margin(0.35) },
   logits: ({ x, target, scale, margin }) => mul(sub(x, oneHot(target, margin)), scale) as Row,
-  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1, margin: 0.1 }], gives: 0 }],
+  domain: { scale: { min: 1, max: 4 }, margin: { min: 0.1, max: 0.6 } },
+  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1, margin: 0.1 }], gives: 0.9200738536046086 }],
 });
 
 interface ArcOptions extends MarginOption {
@@ -224,7 +226,8 @@ export const arcface: Head<ArcOptions> = /* @__PURE__ */ head("arcface", {
   source: "Deng, Guo, Xue & Zafeiriou 2019 (ArcFace), eq. 3; beyond π as in insightface",
   params: arcParams,
   logits: arc,
-  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1, margin: 0.5 }], gives: 0 }],
+  domain: { scale: { min: 1, max: 4 }, margin: { min: 0.1, max: 0.6 } },
+  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1, margin: 0.5 }], gives: 1.1012990928438855 }],
 });
 
 interface CombinedOptions extends ScaleOption {
@@ -268,7 +271,13 @@ export const combinedMargin: Head<CombinedOptions> = /* @__PURE__ */ head("combi
     const wide = extension === "none" ? cos(phi) : falling(phi);
     return mul(patched(x, target, sub(wide, m3) as Scalar), scale) as Row;
   },
-  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1, m1: 2, m2: 0 }], gives: 0 }],
+  domain: {
+    scale: { min: 1, max: 4 },
+    m1: { min: 1, max: 3 },
+    m2: { min: 0, max: 0.5 },
+    m3: { min: 0, max: 0.5 },
+  },
+  examples: [{ args: [...sample, { i32: [1, 0] }, { scale: 1, m1: 2, m2: 0 }], gives: 1.1929457164129516 }],
 });
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -317,7 +326,8 @@ export const sphereface: Head<FactorOptions> = /* @__PURE__ */ head("sphereface"
   params: factor,
   reads: ["length"],
   logits: ({ x, target, m, lambda, length }) => mul(multiplied(x, target, m, lambda), length) as Row,
-  examples: [{ args: [...sample, { i32: [1, 0] }, { m: 2 }], gives: 0 }],
+  domain: { lambda: { min: 0, max: 2 } },
+  examples: [{ args: [...sample, { i32: [1, 0] }, { m: 2 }], gives: 1.7599931490162586 }],
 });
 
 /**
@@ -338,7 +348,8 @@ export const lSoftmax: Head<FactorOptions> = /* @__PURE__ */ head("lSoftmax", {
   reads: ["length", "classLengths"],
   logits: ({ x, target, m, lambda, length, classLengths }) =>
     mul(mul(multiplied(x, target, m, lambda), classLengths), length) as Row,
-  examples: [{ args: [...sample, { i32: [1, 0] }, { m: 2 }], gives: 0 }],
+  domain: { lambda: { min: 0, max: 2 } },
+  examples: [{ args: [...sample, { i32: [1, 0] }, { m: 2 }], gives: 1.752808030553716 }],
 });
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -372,6 +383,7 @@ export const subcenterArcface: Head<ArcOptions> = /* @__PURE__ */ head("subcente
     ) as Features;
   },
   logits: arc,
+  domain: { scale: { min: 1, max: 4 }, margin: { min: 0.1, max: 0.6 } },
   examples: [
     {
       args: [
@@ -389,7 +401,7 @@ export const subcenterArcface: Head<ArcOptions> = /* @__PURE__ */ head("subcente
         { i32: [0, 1] },
         { scale: 1 },
       ],
-      gives: 0,
+      gives: 0.5811825331704723,
     },
   ],
 });

@@ -3,7 +3,7 @@
 
 import type { FloatDType } from "../core/dtype.ts";
 import { DomainError, DTypeError } from "../core/errors.ts";
-import { checkFloat, checkOptions, describe, type Example, type Op, sameBackend } from "../core/op.ts";
+import { checkFloat, checkOptions, describe, type Op, type OpInfo, sameBackend } from "../core/op.ts";
 import {
   add,
   equal,
@@ -20,7 +20,7 @@ import {
 } from "../core/row/expr.ts";
 import { type IgnoreOption, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
 import {
-  checkScalars,
+  checkArguments,
   IGNORED,
   type Inputs,
   type Labels,
@@ -34,6 +34,7 @@ import { type Checked, type Linear, linearShape, type Result, type Shape } from 
 import { untracked } from "../core/tape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
 import { cos, sin } from "../core/words.ts";
+import { add as plus } from "../ops/elementwise.ts";
 import { linear } from "../ops/matmul.ts";
 import { lengths, normalize } from "../ops/normalize.ts";
 import { crossEntropyOf } from "./cross-entropy.ts";
@@ -99,29 +100,26 @@ type HeadInputs<P extends Params> = Inputs<P> & {
   readonly classLengths: Row;
 };
 
-interface Declaration<P extends Params> {
-  readonly doc: string;
-  readonly source?: string;
+interface Declaration<P extends Params>
+  extends Pick<OpInfo, "doc" | "source" | "constants" | "domain" | "examples"> {
   readonly params: P;
   readonly logits: (inputs: HeadInputs<P>) => Row;
   /** What is added to the cross-entropy of a row. */
   readonly penalty?: (inputs: HeadInputs<P>) => Scalar;
   /** Lengths that the formulas read. */
   readonly reads?: readonly ("length" | "classLengths")[];
-  /** Options that are no arguments of the formula. */
-  readonly options?: readonly string[];
   /** The options with what depends on others or on the number of classes; says what is wrong with them. */
   readonly complete?: (given: Given, classes: number) => Given;
   /** The sizes of the similarities, and these: cosines unless said otherwise. */
   readonly shape?: (name: string, x: Tensor, weight: Tensor) => number[];
   readonly similarities?: (x: Features, weight: Features, given: Given) => Features;
+  /** What all similarities of a row have in common, [..., 1], and the loss therefore does not see. */
+  readonly shared?: (x: Features, weight: Features, given: Given) => Features | undefined;
   /** What the next step starts from, by the names of options. Nothing flows back through it. */
   readonly next?: {
     readonly params: Params;
     readonly of: (scores: Features, target: Tensor, given: Given) => { readonly [option: string]: Tensor };
   };
-  readonly constants?: readonly string[];
-  readonly examples: readonly Example[];
 }
 
 const extra: { readonly length: Params[string]; readonly classLengths: Params[string] } = {
@@ -185,7 +183,7 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
     nanRows: true,
     program: (inputs: HeadInputs<P>) => ({ results: [declared.logits(inputs)] }),
   });
-  const ownOptions = [...Object.keys(params), ...(declared.options ?? []), "ignoreIndex"];
+  const ownOptions = [...Object.keys(params), "ignoreIndex"];
   const known = [...ownOptions, "labelSmoothing", "reduction"];
   /** Checks all arguments, then measures: similarities, labels, and what goes with them. */
   const measured = (
@@ -199,14 +197,13 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
     const stated = (options ?? {}) as Given;
     const given = declared.complete?.(stated, classes) ?? stated;
     reductionOf(name, given.reduction);
-    checkScalars(name, { ...params, ...more }, given, classes);
+    checkArguments(name, { ...params, ...more }, given, classes);
     checkScale(name, given.scale);
     const rows = x as Features;
     const ignored = given.ignoreIndex ?? IGNORED;
     const labels = labelsOf(name, "target", target, { backend: rows.backend, shape }, classes, ignored);
     sameBackend(name, [rows, labels]);
     const passed: { [name: string]: unknown } = { ...given };
-    for (const key of declared.options ?? []) delete passed[key];
     for (const key of Object.keys(next?.params ?? {})) delete passed[key];
     if (reads.includes("length")) passed.length = lengths(rows);
     if (reads.includes("classLengths")) passed.classLengths = lengths(weight as Features);
@@ -217,8 +214,9 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
     return loss(similar as never, labels, passed as never);
   };
   const logits = (...args: readonly unknown[]): Tensor => {
-    const { passed, labels, similar } = measured(args, ownOptions, ignoring);
-    return scores.call(similar, { ...passed, target: labels })[0]!;
+    const { given, passed, labels, similar } = measured(args, ownOptions, ignoring);
+    const shared = declared.shared?.(args[0] as Features, args[1] as Features, given);
+    return scores.call(shared ? plus(similar, shared as never) : similar, { ...passed, target: labels })[0]!;
   };
   const step = (...args: readonly unknown[]): { readonly [name: string]: Tensor } => {
     const more = { ...smoothing, ...ignoring, ...next!.params };
@@ -226,13 +224,14 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
     const state = untracked(() => next!.of(similar, labels, given));
     return { loss: loss(similar as never, labels, { ...passed, ...state } as never), ...state };
   };
-  const { source, constants, examples } = declared;
+  const { source, constants, domain, examples } = declared;
   return describe(Object.assign(call, { logits }, next ? { step } : {}), {
     name,
     kind: "structure",
     doc,
     ...(source === undefined ? {} : { source }),
     ...(constants ? { constants } : {}),
+    ...(domain ? { domain } : {}),
     options: known,
     laws: [],
     examples,

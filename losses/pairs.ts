@@ -14,19 +14,21 @@ import {
   index,
   max,
   mul,
+  neg,
   not,
   pick,
   type Row,
   type RowMask,
   relu,
   type Scalar,
+  type ScalarMask,
   select,
   stop,
   sub,
 } from "../core/row/expr.ts";
 import { type Loss, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
 import {
-  checkScalars,
+  checkArguments,
   type Labels,
   labelsOf,
   type OptionsArgument,
@@ -74,7 +76,7 @@ export function checkBatch(
   if (z.rank !== 2 || z.shape[1] === 0)
     throw new ShapeError(name, `shape ${showShape(z.shape)} is no batch of features`, "give [N, d]");
   reductionOf(name, (options as Given | undefined)?.reduction);
-  checkScalars(name, params, (options ?? {}) as Given, z.shape[0]!);
+  checkArguments(name, params, (options ?? {}) as Given, z.shape[0]!);
 }
 
 /** The loss of no rows: 0, or no entries. */
@@ -119,9 +121,9 @@ export const together: { readonly together: { readonly is: "row"; readonly store
   together: { is: "row", stored: "bool" },
 };
 
-/** log Σ eˣ over some entries, at least one. */
-export function lseOf(x: Row, kept: RowMask): Scalar {
-  const z = select(kept, x, Number.NEGATIVE_INFINITY) as Row;
+/** log Σ eˣ over the kept entries; where there are not `some`, any number will do. */
+export function lseOf(x: Row, kept: RowMask, some: ScalarMask): Scalar {
+  const z = select(kept, x, select(some, Number.NEGATIVE_INFINITY, 0)) as Row;
   return add(stop(max(z)), logSumExpCentred(centred(z)).lse) as Scalar;
 }
 
@@ -170,9 +172,9 @@ const circlePairs: OfPairs = /* @__PURE__ */ rowLoss("circleLoss", {
   program: ({ x, target, m, gamma, together }) => {
     const { positive } = sides(target, together);
     const negative = not(together) as RowMask;
-    const wrong = lseOf(nearness(x, m, gamma), negative);
-    const right = lseOf(mul(-1, likeness(x, m, gamma)) as Row, positive);
     const both = and(greater(count(positive), 0), greater(count(negative), 0));
+    const wrong = lseOf(nearness(x, m, gamma), negative, both);
+    const right = lseOf(neg(likeness(x, m, gamma)), positive, both);
     return {
       loss: select(both, softplus(add(wrong, right)), 0) as Scalar,
       weight: select(both, 1, 0) as Scalar,
@@ -212,7 +214,7 @@ export const circleLoss: LabelledLoss<CircleOptions> = /* @__PURE__ */ ofLabelle
           { i32: [0, 1, 0] },
           { gamma: 2 },
         ],
-        gives: 0,
+        gives: 0.7399805491259486,
       },
     ],
   },
@@ -234,6 +236,7 @@ export const circleLossClasses: Head<CircleOptions> = /* @__PURE__ */ head("circ
   params: circle(0.25, 256),
   logits: ({ x, target, m, gamma }) =>
     patched(nearness(x, m, gamma), target, likeness(pick(x, target), m, gamma)),
+  domain: { m: { min: 0.1, max: 0.5 }, gamma: { min: 1, max: 4 } },
   examples: [
     {
       args: [
@@ -249,7 +252,7 @@ export const circleLossClasses: Head<CircleOptions> = /* @__PURE__ */ head("circ
         { i32: [1, 0] },
         { gamma: 2 },
       ],
-      gives: 0,
+      gives: 1.6887006203926882,
     },
   ],
 });

@@ -5,24 +5,13 @@ import { zeros, zerosLike } from "../core/create.ts";
 import type { FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkFloat, checkOptions, describe, type Op, sameBackend } from "../core/op.ts";
-import {
-  equal as equalTo,
-  index,
-  sub as less,
-  max,
-  pick,
-  mul as product,
-  type Row,
-  type Scalar,
-  select,
-  sum as total,
-} from "../core/row/expr.ts";
 import { type IgnoreOption, type Loss, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
-import { IGNORED, type Labels, labelsOf, type OptionsArgument } from "../core/rowop.ts";
+import { IGNORED, type Labels, labelsOf } from "../core/rowop.ts";
 import { type Checked, type Linear, linearShape, type Shape, sizeOf } from "../core/shape.ts";
 import { stopGradient, untracked } from "../core/tape.ts";
 import { checkTensor, hostCopy, type Tensor } from "../core/tensor.ts";
 import { reshape } from "../core/views.ts";
+import * as words from "../core/words.ts";
 import { add, cast, div, mul, neg, notEqual, square, sub } from "../ops/elementwise.ts";
 import { scatterAdd, take } from "../ops/indexing.ts";
 import { linear } from "../ops/matmul.ts";
@@ -59,8 +48,8 @@ const toCenter: Loss<{ readonly center: Tensor }> = /* @__PURE__ */ rowLoss("cen
   against: "labels",
   params: { center: { is: "row" } },
   program: ({ x, center }) => {
-    const d = less(x, center);
-    return product(0.5, total(product(d, d))) as Scalar;
+    const d = words.sub(x, words.stop(center));
+    return words.mul(0.5, words.sum(words.mul(d, d))) as words.Scalar;
   },
   examples: [],
 });
@@ -90,7 +79,7 @@ function centered(
   // A row that does not count is compared with the first centre, and left out.
   const at = mul(labels, counts as Any) as Tensor<Shape, "i32">;
   const mark = mul(sub(counts, 1 as Any) as Any, -IGNORED as Any) as Tensor<Shape, "i32">;
-  const own = take(stopGradient(centers), at) as Features;
+  const own = take(centers, at) as Features;
   const loss = toCenter(x as Any, mark, { center: own, reduction: (reduction ?? "mean") as "mean" });
   return { loss: loss as Features, at, counts, own, alpha };
 }
@@ -213,6 +202,15 @@ export function prototypes<D extends FloatDType>(
   return div(sums, reshape(counts as Any, [classes, 1]) as Any) as Tensor<Shape, D>;
 }
 
+/** Distances see differences only: what all prototypes share goes first, so that squares do not swallow them. */
+function centred(query: Features, means: Features): [query: Features, means: Features] {
+  const middle = stopGradient(mean(means as Any, { axis: 0 }) as Features);
+  return [sub(query, middle as Any) as Features, sub(means, middle as Any) as Features];
+}
+
+const squares = (t: Features, keepDims = false): Features =>
+  sum(square(t) as Any, { axis: -1, keepDims }) as Features;
+
 interface PrototypicalOptions extends ScaleOption {
   /** What is compared: squared Euclidean distances (the default) or cosines. */
   readonly distance?: "sqeuclidean" | "cosine";
@@ -241,17 +239,15 @@ export const prototypicalLoss: Head<PrototypicalOptions> = /* @__PURE__ */ head(
       check: (v) => (v === "sqeuclidean" || v === "cosine" ? undefined : 'give "sqeuclidean" or "cosine"'),
     },
   },
-  logits: ({ x, scale }) => product(x, scale) as Row,
+  logits: ({ x, scale }) => words.mul(x, scale) as words.Row,
   similarities: (query, means, { distance = "sqeuclidean" }) => {
     if (distance === "cosine") return cosines(query, means);
-    // Distances see differences only: what all prototypes share goes first, so that squares do not swallow them.
-    const middle = stopGradient(mean(means as Any, { axis: 0 }) as Features);
-    const [q, p] = [sub(query, middle as Any), sub(means, middle as Any)] as Features[];
-    const norms = (t: Features, keepDims: boolean): Features =>
-      sum(square(t) as Any, { axis: -1, keepDims }) as Features;
-    const near = linear(q as Any, mul(p!, 2) as Any, neg(norms(p!, false)) as Any) as Features;
-    return sub(near, norms(q!, true) as Any) as Features;
+    const [q, p] = centred(query, means);
+    return linear(q as Any, mul(p, 2) as Any, neg(squares(p)) as Any) as Features;
   },
+  shared: (query, means, { distance = "sqeuclidean" }) =>
+    distance === "cosine" ? undefined : (neg(squares(centred(query, means)[0], true)) as Features),
+  domain: { scale: { min: 0.2, max: 1 } },
   examples: [
     {
       args: [
@@ -266,7 +262,7 @@ export const prototypicalLoss: Head<PrototypicalOptions> = /* @__PURE__ */ head(
         { i32: [0, 1] },
         { distance: "sqeuclidean" },
       ],
-      gives: 0,
+      gives: 0.010312806527770169,
     },
   ],
 });
@@ -288,15 +284,15 @@ const ofAngle: Loss = /* @__PURE__ */ rowLoss("hypersphericalPrototypeLoss", {
   doc: "The squared distance of a cosine to 1.",
   against: "labels",
   program: ({ x, target }) => {
-    const short = less(1, pick(x, target));
-    return product(short, short) as Scalar;
+    const short = words.sub(1, words.pick(x, target));
+    return words.mul(short, short) as words.Scalar;
   },
   examples: [],
 });
 
 /**
  * (1 − cos)² between features [..., d] and the prototype of their class, one of [C, d] that are fixed beforehand, far from one
- * another: classes get their place on the sphere before anything is learned. The prototypes have no gradient.
+ * another: classes get their place on the sphere before anything is learned.
  *
  * @formula L_i=(1-c_t)^2,\qquad c_t=\cos(x_i,P_{t_i})
  * @gradient dc_t=-2\,(1-c_t)
@@ -313,14 +309,13 @@ export const hypersphericalPrototypeLoss: PrototypeLoss = /* @__PURE__ */ descri
     const ignored = options?.ignoreIndex ?? IGNORED;
     const labels = labelsOf(name, "target", target, { backend: x.backend, shape }, shape.at(-1)!, ignored);
     sameBackend(name, [x, labels]);
-    return ofAngle(cosines(x, stopGradient(fixed)) as Any, labels, options as Any) as Features;
+    return ofAngle(cosines(x, fixed) as Any, labels, options as Any) as Features;
   }) as Any,
   {
     name: "hypersphericalPrototypeLoss",
     kind: "structure",
     doc: "How far the cosine of features to the fixed prototype of their class is from 1, squared.",
     source: "Mettes, van der Pol & Snoek 2019, eq. 1",
-    constants: ["prototypes"],
     options: ["reduction", "ignoreIndex"],
     laws: [],
     examples: [
@@ -345,7 +340,8 @@ export const hypersphericalPrototypeLoss: PrototypeLoss = /* @__PURE__ */ descri
 const nearest: Loss = /* @__PURE__ */ rowLoss("prototypeSeparationLoss", {
   doc: "The largest cosine to another row.",
   against: "labels",
-  program: ({ x, target }) => max(select(equalTo(index, target), Number.NEGATIVE_INFINITY, x)),
+  program: ({ x, target }) =>
+    words.max(words.select(words.equal(words.index, target), Number.NEGATIVE_INFINITY, x)),
   examples: [],
 });
 
