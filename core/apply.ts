@@ -54,6 +54,8 @@ function run(
     storages[k] = t.storage;
   }
   if (rows > 0 && n > 0) backend.rows(kernel, inputs, storages, rows, n);
+  // The cotangent of what every entry shares, of which there are none, is 0.
+  else for (const t of made) if (t.size > 0) backend.fill(t.storage, t.dtype, t.size, 0);
   return made;
 }
 

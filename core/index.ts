@@ -45,6 +45,7 @@ export {
 } from "./random.ts";
 export { rowLoss } from "./rowloss.ts";
 export { type RowMap, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
+export { RowSparse } from "./rowsparse.ts";
 export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";
 export { grad, stopGradient, Tape, tape, valueAndGrad, vjp } from "./tape.ts";

@@ -25,7 +25,8 @@ export interface ParameterOptions {
 export class Parameter<S extends Shape = Shape, D extends DType = FloatDType> {
   name: string;
   readonly trainable: boolean;
-  private readonly keeper = new Keeper();
+  /** @internal Who frees the value, unless it was handed to someone else. */
+  readonly keeper: Keeper = new Keeper();
   private current: Tensor<S, D>;
 
   constructor(value: Tensor<S, D>, options: ParameterOptions = {}) {

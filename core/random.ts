@@ -55,7 +55,8 @@ function checkKey(place: string, key: unknown): asserts key is Key {
     );
 }
 
-function keyOf(place: string, { key, seed }: RandomOptions): Key {
+/** The key that options hold or stand for. */
+export function keyOf(place: string, { key, seed }: RandomOptions): Key {
   if ((key === undefined) === (seed === undefined)) {
     throw new ArgumentError(
       place,

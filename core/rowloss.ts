@@ -128,14 +128,14 @@ const weightedMean: RowOp = /* @__PURE__ */ fold(
   { w: { is: "row" } },
 );
 
-/** The reduction that a call asks for, checked. */
+/** The option `reduction`, checked. */
 export function reductionOf(name: string, reduction: unknown = "mean"): Reduction {
   if (reduction === "mean" || reduction === "sum" || reduction === "none") return reduction;
   throw new ArgumentError(name, `reduction is ${showValue(reduction)}`, 'give "mean", "sum" or "none"');
 }
 
-/** One number from the losses of all rows. */
-function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean" | "sum"): Tensor {
+/** One number from the losses of all rows; a mean is by their weights, and 0 where these are. */
+export function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean" | "sum"): Tensor {
   if (loss.size === 0) return full([], 0, { dtype: loss.dtype, device: loss.device });
   const flat = (t: Tensor): Tensor => (t.rank === 1 ? t : reshape(t, [t.size]));
   if (reduction === "sum") return sumOfRows.call(flat(loss), NOTHING)[0]!;

@@ -243,7 +243,7 @@ export class RowOp {
       const ignored = this.params.some(([name]) => name === "ignoreIndex")
         ? (given.ignoreIndex ?? IGNORED)
         : undefined;
-      return [labelsOf(this.name, key, value, x, n, ignored), 1];
+      return [checkedLabels(this.name, key, value, x.backend, outer, n, ignored), 1];
     }
     checkTensor(place, value);
     const wanted = param.is === "row" && param.stored === "bool" ? "bool" : x.dtype;
@@ -281,18 +281,18 @@ export class RowOp {
 }
 
 /**
- * Labels as a tensor, one for each row of something of the given shape, checked: integers of [0, n), or the mark of rows to
- * leave out. Without n any integers are in order: they say only what belongs together.
+ * Class indices of the given shape as a tensor beside others, checked: integers of [0, n), or the mark of rows to leave out.
+ * What a device computed, and cannot be read at once, is trusted. Without n all integers will do: they say what belongs together.
  */
-export function labelsOf(
+export function checkedLabels(
   place: string,
   key: string,
   value: unknown,
-  { backend, shape }: { readonly backend: Backend; readonly shape: readonly number[] },
-  n?: number,
+  backend: Backend,
+  outer: readonly number[],
+  n: number | undefined,
   ignore?: unknown,
 ): Tensor<Shape, "i32"> {
-  const outer = shape.slice(0, -1);
   let labels: Tensor;
   if (value instanceof Tensor) {
     labels = value;
@@ -322,7 +322,7 @@ export function labelsOf(
   if (!sameShape(labels.shape, outer)) {
     throw new ShapeError(
       place,
-      `${key} of shape ${showShape(labels.shape)} does not give one class per row of ${showShape(shape)}`,
+      `${key} of shape ${showShape(labels.shape)} does not give one class for each entry of ${showShape(outer)}`,
       `give shape ${showShape(outer)}`,
     );
   }

@@ -14,7 +14,7 @@ import { isRecording } from "./tape.ts";
 import { copyOut, hostCopy, Tensor } from "./tensor.ts";
 
 /** A tensor of at most this many elements that outlives its scope is copied out and stays readable. */
-const RESCUED = 64;
+export const RESCUED = 64;
 
 /** What the garbage collector's callback gets to see of a kept tensor. */
 interface Hold {

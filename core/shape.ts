@@ -51,6 +51,17 @@ export function sizeOf(shape: readonly number[]): number {
   return size;
 }
 
+/** Where an entry in row-major order lies: one position for each axis. */
+export function positionOf(i: number, shape: readonly number[]): number[] {
+  const at = new Array<number>(shape.length);
+  let rest = i;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    at[axis] = rest % shape[axis]!;
+    rest = Math.floor(rest / shape[axis]!);
+  }
+  return at;
+}
+
 /** Elements from one entry to the next along each axis, the last axis contiguous. */
 export function contiguousStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length);

@@ -6,6 +6,7 @@ import { type DType, dtypes, isFloat } from "./dtype.ts";
 import { ArgumentError, DTypeError, GradientError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display } from "./inspect.ts";
 import { Parameter } from "./parameter.ts";
+import type { RowSparse } from "./rowsparse.ts";
 import { drop, eachTensor, hand, isRecord, passingOn, Scope, scope } from "./scope.ts";
 import { type Shape, sameShape } from "./shape.ts";
 import { hostTensor, Tensor, viewOf, zerosBeside } from "./tensor.ts";
@@ -25,8 +26,11 @@ export interface Rule {
     cotangents: readonly (Tensor | undefined)[],
     record: TapeRecord,
     wanted: readonly boolean[],
-  ): readonly (Tensor | undefined)[];
+  ): readonly (Cotangent | undefined)[];
 }
+
+/** What flows back: a tensor, or the rows of one that are not zero, which only ends of the path keep as they are. */
+export type Cotangent = Tensor | RowSparse;
 
 /** One computation on a tape. */
 export interface TapeRecord {
@@ -230,6 +234,12 @@ export function stopGradient<T extends Tensor>(t: T): T {
 // ---------------------------------------------------------------------------------------------------------------
 // The walk back
 
+/** The tensors that a cotangent consists of. */
+const partsOf = (c: Cotangent | undefined): readonly Tensor[] =>
+  !c ? [] : c instanceof Tensor ? [c] : [c.rows, c.values];
+
+const dense = (c: Cotangent): Tensor => (c instanceof Tensor ? c : c.toDense());
+
 /**
  * Cotangents of `targets` (undefined where no path leads), given those of `outputs`. What the rules make is freed as soon
  * as it is consumed, unless an outer tape records it; the results are handed to the scope that is open.
@@ -239,21 +249,29 @@ function walkBack(
   outputs: readonly Tensor[],
   seeds: readonly Tensor[],
   targets: readonly Tensor[],
-): (Tensor | undefined)[] {
+): (Cotangent | undefined)[] {
   const { mark, records } = tape;
   const inner = new Scope();
   const lean = top === null;
-  const cotangents = new Array<Tensor | undefined>(mark.slots).fill(undefined);
+  const ends = tape.leaves.length;
+  const cotangents = new Array<Cotangent | undefined>(mark.slots).fill(undefined);
 
-  const letGo = (c: Tensor): void => {
-    if (--c.uses === 0 && lean && c.owner === inner) drop(c);
+  const letGo = (c: Cotangent | undefined): void => {
+    for (const t of partsOf(c)) if (--t.uses === 0 && lean && t.owner === inner) drop(t);
   };
-  const put = (slot: number, c: Tensor): void => {
+  const put = (slot: number, c: Cotangent): void => {
     const before = cotangents[slot];
-    const sum = before === undefined ? c : addTensors(before, c);
-    sum.uses++;
+    // Rules take tensors: rows are kept where the path ends.
+    const sum = !before
+      ? slot < ends
+        ? c
+        : dense(c)
+      : before instanceof Tensor || c instanceof Tensor
+        ? addTensors(dense(before), dense(c))
+        : before.plus(c);
+    for (const t of partsOf(sum)) t.uses++;
     cotangents[slot] = sum;
-    if (before !== undefined) letGo(before);
+    letGo(before);
   };
   /** Frees what the last rule made and nobody holds. */
   const sweep = (): void => {
@@ -275,7 +293,7 @@ function walkBack(
       let reached = false;
       for (let i = 0; i < results.length; i++) {
         const slot = slotOn(results[i]!, mark);
-        const g = slot < 0 ? undefined : cotangents[slot];
+        const g = slot < 0 ? undefined : (cotangents[slot] as Tensor | undefined);
         given[i] = g;
         if (g !== undefined) reached = true;
       }
@@ -290,28 +308,28 @@ function walkBack(
         put(slotOn(inputs[i]!, mark), c);
       }
       for (let i = 0; i < results.length; i++) {
-        if (given[i] === undefined) continue;
-        cotangents[slotOn(results[i]!, mark)] = undefined;
-        letGo(given[i]!);
+        letGo(given[i]);
+        if (given[i]) cotangents[slotOn(results[i]!, mark)] = undefined;
       }
       sweep();
     }
     return targets.map((t) => {
       const c = cotangents[slotOn(t, mark)];
-      if (c !== undefined && c.owner === inner) hand(c, inner.outer);
+      if (c !== undefined) for (const part of partsOf(c)) if (part.owner === inner) hand(part, inner.outer);
       return c;
     });
   } finally {
-    for (const c of cotangents) if (c !== undefined) letGo(c);
+    cotangents.forEach(letGo);
     sweep();
     inner.close();
   }
 }
 
 /** A rule that returns the wrong thing is caught where it stands, not where the shapes clash later. */
-function checkCotangent(name: string, c: unknown, input: Tensor, i: number): void {
-  if (c instanceof Tensor && c.dtype === input.dtype && sameShape(c.shape, input.shape)) return;
-  const found = c instanceof Tensor ? `${showShape(c.shape)} ${c.dtype}` : showValue(c);
+function checkCotangent(name: string, c: Cotangent, input: Tensor, i: number): void {
+  const { shape, dtype } = c;
+  if (dtype === input.dtype && sameShape(shape, input.shape)) return;
+  const found = dtype ? `${showShape(shape)} ${dtype}` : showValue(c);
   throw new GradientError(
     name,
     `its rule gives ${found} as the cotangent of input ${i}, which is ${showShape(input.shape)} ${input.dtype}`,
@@ -542,7 +560,7 @@ function pulled(
   const gradients = walkBack(tape, outputs, seeds, targets);
   const missing = names.filter((_, i) => gradients[i] === undefined);
   if (missing.length > 0) throw unreachable(place, missing, tape);
-  const joined = gradients.map((g) => connected(g!, targets));
+  const joined = gradients.map((g) => connected(dense(g!), targets));
   return places.map((structure) => fill(structure, joined));
 }
 
@@ -592,11 +610,17 @@ export function grad<A extends readonly unknown[], const N extends number | read
 /**
  * Value and gradient together. With a function alone, as `grad`. With parameters as the second argument, the function
  * (without arguments) is evaluated at once, and `gradients[i]` belongs to the i-th parameter: undefined where the value does
- * not depend on it or it is not trainable. Throws GradientError when it depends on none.
+ * not depend on it or it is not trainable. With `rows` a table that was read by rows alone gets a `RowSparse` of these rows, for
+ * optimizers that share a backward pass. Throws GradientError when it depends on none.
  *
  * @example
  * const { value, gradients } = valueAndGrad(() => crossEntropy(model.forward(x), y), model.parameters());
  */
+export function valueAndGrad<P extends readonly Parameter<Shape, DType>[]>(
+  f: () => Tensor,
+  parameters: P,
+  options: { readonly rows: true },
+): { value: Tensor; gradients: { -readonly [K in keyof P]: Gradient<P[K]> | RowSparse | undefined } };
 export function valueAndGrad<P extends readonly Parameter<Shape, DType>[]>(
   f: () => Tensor,
   parameters: P,
@@ -605,7 +629,11 @@ export function valueAndGrad<A extends readonly unknown[], const N extends numbe
   f: (...args: A) => Tensor,
   options?: GradOptions<N>,
 ): (...args: A) => { value: Tensor; gradient: Gradients<A, N> };
-export function valueAndGrad(f: Loss, options: readonly Parameter[] | GradOptions = {}): unknown {
+export function valueAndGrad(
+  f: Loss,
+  options: readonly Parameter[] | GradOptions = {},
+  how?: { readonly rows: boolean },
+): unknown {
   const place = "valueAndGrad";
   checkFunction(place, f);
   if (!Array.isArray(options)) {
@@ -622,17 +650,27 @@ export function valueAndGrad(f: Loss, options: readonly Parameter[] | GradOption
         "give an array of parameters, such as model.parameters()",
       );
   });
-  return scope(() =>
-    lossAndGradients(place, f as unknown as () => Tensor, parameters as readonly Parameter[]),
-  );
+  const s = new Scope();
+  try {
+    const loss = f as unknown as () => Tensor;
+    const { value, gradients } = lossAndGradients(place, loss, parameters as readonly Parameter[]);
+    const given = how?.rows ? gradients : gradients.map((g) => g && dense(g));
+    s.result([value, given.map(partsOf)]);
+    return { value, gradients: given };
+  } finally {
+    s.close();
+  }
 }
 
-/** @internal `valueAndGrad` for an optimizer, which names the place and has a scope open. */
+/**
+ * @internal `valueAndGrad` for an optimizer, which names the place and has a scope open. A parameter that was read by rows alone
+ * has a gradient of rows.
+ */
 export function lossAndGradients<T extends Tensor>(
   place: string,
   f: () => T,
   parameters: readonly Parameter[],
-): { value: T; gradients: (Tensor | undefined)[] } {
+): { value: T; gradients: (Cotangent | undefined)[] } {
   const trained = parameters.filter((p) => p.trainable);
   const targets = trained.map((p) => p.value);
   const names = trained.map((p) => p.name);
@@ -644,7 +682,7 @@ export function lossAndGradients<T extends Tensor>(
     let next = 0;
     const gradients = parameters.map((p) => {
       const g = p.trainable ? found[next++] : undefined;
-      return g && connected(g, targets);
+      return g instanceof Tensor ? connected(g, targets) : g;
     });
     return { value, gradients };
   } finally {

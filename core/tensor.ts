@@ -6,7 +6,7 @@ import { type ArrayOf, type DType, dtypes, type TypedArray } from "./dtype.ts";
 import { ArgumentError, DeviceError, ShapeError, showShape, showValue } from "./errors.ts";
 import { display, showHTML, showTensor } from "./inspect.ts";
 import { type NdArray, toNdarray } from "./ndarray.ts";
-import { adopt, type Owner, revive } from "./scope.ts";
+import { adopt, type Owner, RESCUED, revive } from "./scope.ts";
 import {
   contiguousStrides,
   type Plain,
@@ -253,8 +253,8 @@ export function fromHost<D extends DType, S extends Shape = Shape>(
 ): Tensor<S, D> {
   const t = newTensor<D, S>(backend, dtype, shape, origin);
   if (t.size > 0) backend.write(t.storage, data);
-  // Class indices and positions are checked against sizes at the call, which a device that is read later could not do.
-  if (dtype === "i32" && backend.name === "webgpu") t.host = data.slice();
+  // Class indices, positions and a few numbers are checked at the call, which a device that is read later could not do.
+  if (backend.name === "webgpu" && (dtype === "i32" || t.size <= RESCUED)) t.host = data.slice();
   return t;
 }
 
@@ -341,7 +341,7 @@ function gathered(t: Tensor): [Storage, number] {
 /** A copy of the elements in memory of their own. */
 function packed(t: Tensor): Storage {
   const run = t.backend.allocate(t.dtype, t.size);
-  t.backend.copy(t, run, t.dtype);
+  if (t.size > 0) t.backend.copy(t, run, t.dtype);
   return run;
 }
 

@@ -7,8 +7,10 @@ import * as contrastive from "./contrastive.ts";
 import * as cosine from "./cosine-margins.ts";
 import * as pairs from "./pairs.ts";
 import * as near from "./prototypes.ts";
+import * as sampled from "./sampled.ts";
 
 export { adacos, curricularface, type MagFace, magface } from "./adaptive-margins.ts";
+export type { CandidateLoss, CandidateOptions, Candidates, Counts } from "./candidates.ts";
 export { clipLoss, infoNce, ntXent, supConLoss, type TwoBatchLoss } from "./contrastive.ts";
 export {
   arcface,
@@ -31,6 +33,25 @@ export {
   prototypes,
   prototypicalLoss,
 } from "./prototypes.ts";
+export {
+  type NceOptions,
+  type NegativeSamplingOptions,
+  nceLoss,
+  negativeSamplingLoss,
+  type RankingNceOptions,
+  rankingNceLoss,
+  type SampledSoftmaxOptions,
+  sampledSoftmaxLoss,
+} from "./sampled.ts";
+export {
+  type Batch,
+  LogUniformSampler,
+  type Sample,
+  type SampleOptions,
+  Sampler,
+  type UnigramOptions,
+  UnigramSampler,
+} from "./samplers.ts";
 
 /** All losses of features: what tests and docs read. */
 export const allFeatureLosses: readonly Op[] = /* @__PURE__ */ Object.freeze([
@@ -57,4 +78,9 @@ export const allFeatureLosses: readonly Op[] = /* @__PURE__ */ Object.freeze([
   near.prototypicalLoss,
   near.hypersphericalPrototypeLoss,
   near.prototypeSeparationLoss,
+  // Of sampled classes
+  sampled.nceLoss,
+  sampled.negativeSamplingLoss,
+  sampled.rankingNceLoss,
+  sampled.sampledSoftmaxLoss,
 ] as unknown as Op[]);

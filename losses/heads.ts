@@ -21,10 +21,10 @@ import {
 import { type IgnoreOption, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
 import {
   checkArguments,
+  checkedLabels,
   IGNORED,
   type Inputs,
   type Labels,
-  labelsOf,
   type OptionsArgument,
   type Params,
   RowOp,
@@ -201,7 +201,7 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
     checkScale(name, given.scale);
     const rows = x as Features;
     const ignored = given.ignoreIndex ?? IGNORED;
-    const labels = labelsOf(name, "target", target, { backend: rows.backend, shape }, classes, ignored);
+    const labels = checkedLabels(name, "target", target, rows.backend, shape.slice(0, -1), classes, ignored);
     sameBackend(name, [rows, labels]);
     const passed: { [name: string]: unknown } = { ...given };
     for (const key of Object.keys(next?.params ?? {})) delete passed[key];

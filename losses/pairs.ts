@@ -29,8 +29,8 @@ import {
 import { type Loss, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
 import {
   checkArguments,
+  checkedLabels,
   type Labels,
-  labelsOf,
   type OptionsArgument,
   type Params,
   type ScalarLike,
@@ -99,7 +99,7 @@ export function ofLabelled<O extends object>(
   const { name } = card;
   const fn = (z: Features, labels: Labels, options?: O & Reducing): Features => {
     checkBatch(name, z, options, params);
-    const own = labelsOf(name, "labels", labels, z);
+    const own = checkedLabels(name, "labels", labels, z.backend, z.shape.slice(0, 1), undefined);
     sameBackend(name, [z, own]);
     if (z.size === 0) return ofNothing(z, options);
     const count = z.shape[0]!;

@@ -6,7 +6,7 @@ import type { FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkFloat, checkOptions, describe, type Op, sameBackend } from "../core/op.ts";
 import { type IgnoreOption, type Loss, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
-import { IGNORED, type Labels, labelsOf } from "../core/rowop.ts";
+import { checkedLabels, IGNORED, type Labels } from "../core/rowop.ts";
 import { type Checked, type Linear, linearShape, type Shape, sizeOf } from "../core/shape.ts";
 import { stopGradient, untracked } from "../core/tape.ts";
 import { checkTensor, hostCopy, type Tensor } from "../core/tensor.ts";
@@ -73,7 +73,15 @@ function centered(
     throw new DomainError(name, `ignoreIndex is ${showValue(ignoreIndex)}`, "give an integer");
   if (typeof alpha !== "number" || !(alpha >= 0 && alpha <= 1))
     throw new DomainError(name, `alpha is ${showValue(alpha)}`, "give a number from 0 to 1");
-  const labels = labelsOf(name, "target", target, { backend: x.backend, shape }, shape.at(-1)!, ignoreIndex);
+  const labels = checkedLabels(
+    name,
+    "target",
+    target,
+    x.backend,
+    shape.slice(0, -1),
+    shape.at(-1)!,
+    ignoreIndex,
+  );
   sameBackend(name, [x, labels]);
   const counts = cast(notEqual(labels, ignoreIndex as Any) as Any, "i32") as Tensor<Shape, "i32">;
   // A row that does not count is compared with the first centre, and left out.
@@ -183,7 +191,7 @@ export function prototypes<D extends FloatDType>(
   if (support.rank !== 2)
     throw new ShapeError(name, `support of shape ${showShape(support.shape)} is no matrix`, "give [N, d]");
   const [rows, width] = support.shape as [number, number];
-  const labels = labelsOf(name, "target", target, support, classes);
+  const labels = checkedLabels(name, "target", target, support.backend, [rows], classes);
   sameBackend(name, [support, labels]);
   if (labels.device !== "webgpu" || labels.host !== null) {
     const found = new Set<number>(hostCopy(labels));
@@ -307,7 +315,15 @@ export const hypersphericalPrototypeLoss: PrototypeLoss = /* @__PURE__ */ descri
     const shape = checkFeatures(name, x, fixed, (place, a, b) => linearShape(place, a.shape, b.shape));
     reductionOf(name, options?.reduction);
     const ignored = options?.ignoreIndex ?? IGNORED;
-    const labels = labelsOf(name, "target", target, { backend: x.backend, shape }, shape.at(-1)!, ignored);
+    const labels = checkedLabels(
+      name,
+      "target",
+      target,
+      x.backend,
+      shape.slice(0, -1),
+      shape.at(-1)!,
+      ignored,
+    );
     sameBackend(name, [x, labels]);
     return ofAngle(cosines(x, fixed) as Any, labels, options as Any) as Features;
   }) as Any,

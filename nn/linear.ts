@@ -2,14 +2,14 @@
 
 import type { CreateOptions } from "../core/create.ts";
 import type { FloatDType } from "../core/dtype.ts";
-import { ArgumentError, ShapeError, showShape, showValue } from "../core/errors.ts";
+import { ShapeError, showShape } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
-import { Parameter } from "../core/parameter.ts";
-import { type Key, split, uniform } from "../core/random.ts";
-import { scope } from "../core/scope.ts";
+import type { Parameter } from "../core/parameter.ts";
+import { split } from "../core/random.ts";
 import type { Checked, Matmul, Result, Shape } from "../core/shape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
 import { linear } from "../ops/matmul.ts";
+import { checkSize, checkSwitch, uniformParameter } from "./drawn.ts";
 import { type LayerRandomness, layerKey } from "./keys.ts";
 import { Module } from "./module.ts";
 
@@ -42,31 +42,16 @@ export class Linear<
   constructor(inFeatures: In, outFeatures: Out, options: LinearOptions<D> = {}) {
     super();
     checkOptions("Linear", options, ["bias", "key", "seed", "dtype", "device"]);
-    for (const size of [inFeatures, outFeatures]) {
-      if (!Number.isSafeInteger(size) || size < 1)
-        throw new ShapeError(
-          "Linear",
-          `the size ${showValue(size)} is not a number of features`,
-          "give 1, 2, 3, …",
-        );
-    }
-    const { bias = true, key, seed, ...rest } = options;
-    if (typeof bias !== "boolean")
-      throw new ArgumentError("Linear", `bias is ${showValue(bias)}`, "give true or false");
+    checkSize("Linear", inFeatures, "features");
+    checkSize("Linear", outFeatures, "features");
+    const { bias = true } = options;
+    checkSwitch("Linear", "bias", bias);
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
     const [forWeight, forBias] = split(layerKey("Linear", options, inFeatures, outFeatures));
     const reach = 1 / Math.sqrt(inFeatures);
-    const draw = (name: string, shape: number[], key: Key | undefined): Parameter<Shape, D> =>
-      scope(() => {
-        const limits = { key: key!, low: -reach, high: reach };
-        return new Parameter(
-          uniform(shape, { ...(rest as CreateOptions<D>), ...limits }) as Tensor<Shape, D>,
-          { name },
-        );
-      });
-    this.weight = draw("weight", [outFeatures, inFeatures], forWeight) as Parameter<[Out, In], D>;
-    this.bias = bias ? (draw("bias", [outFeatures], forBias) as Parameter<[Out], D>) : null;
+    this.weight = uniformParameter("weight", [outFeatures, inFeatures], reach, forWeight!, options);
+    this.bias = bias ? uniformParameter("bias", [outFeatures], reach, forBias!, options) : null;
   }
 
   /** [..., In] → [..., Out]. Throws ShapeError where the last axis has another size. */

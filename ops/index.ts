@@ -1,20 +1,43 @@
 // Every op, in reading order: the table of contents. Nothing registers itself; tests, docs and pages read `allOps`.
 
 import type { Op } from "../core/op.ts";
+import * as conv from "./conv.ts";
 import * as elementwise from "./elementwise.ts";
 import * as indexing from "./indexing.ts";
 import * as maps from "./maps/index.ts";
 import * as products from "./matmul.ts";
 import * as movement from "./movement.ts";
 import { normalize } from "./normalize.ts";
+import * as pool from "./pool.ts";
 import * as reduce from "./reduce.ts";
 
+export {
+  type Conv1dOp,
+  type Conv2dOp,
+  type ConvOptions,
+  type Convolved,
+  conv1d,
+  conv2d,
+  type Patches,
+  patches,
+} from "./conv.ts";
 export * from "./elementwise.ts";
 export * from "./indexing.ts";
 export * from "./maps/index.ts";
 export * from "./matmul.ts";
 export * from "./movement.ts";
 export { normalize } from "./normalize.ts";
+export {
+  type AvgPoolOptions,
+  avgPool1d,
+  avgPool2d,
+  type MaxPoolOptions,
+  maxPool1d,
+  maxPool2d,
+  type Pool,
+  type Pooled,
+  type PoolOptions,
+} from "./pool.ts";
 export * from "./reduce.ts";
 
 /** All ops, as the table of contents that tests, docs and pages read. */
@@ -81,6 +104,14 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   // Matrix products
   products.matmul,
   products.linear,
+  // Convolution and pooling
+  conv.patches,
+  conv.conv1d,
+  conv.conv2d,
+  pool.maxPool1d,
+  pool.maxPool2d,
+  pool.avgPool1d,
+  pool.avgPool2d,
   // Movement
   movement.reshape,
   movement.transpose,

@@ -8,25 +8,15 @@ import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValu
 import { Formula } from "../core/formula.ts";
 import { checkFloat, checkOptions, describe, type Op, rowMajor, sameBackend } from "../core/op.ts";
 import { oneHot as oneHotWord, scalarInput } from "../core/row/expr.ts";
-import { normalizeAxis, type Shape, sameShape, sizeOf } from "../core/shape.ts";
-import { type Rule, record } from "../core/tape.ts";
+import { takenRows } from "../core/rowsparse.ts";
+import { normalizeAxis, positionOf, type Shape, sameShape, sizeOf } from "../core/shape.ts";
+import { isRecording, type Rule, record } from "../core/tape.ts";
 import { checkTensor, contiguous, copyOf, hostCopy, newTensor, type Tensor } from "../core/tensor.ts";
 import { slice, transpose } from "../core/views.ts";
 import { add } from "./elementwise.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
 // Checks and layouts
-
-/** Where an entry in row-major order lies: `[2, 0]`. */
-function positionOf(i: number, shape: readonly number[]): string {
-  const at = new Array<number>(shape.length);
-  let rest = i;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    at[axis] = rest % shape[axis]!;
-    rest = Math.floor(rest / shape[axis]!);
-  }
-  return showShape(at);
-}
 
 /** Refuses what is no tensor of positions in [0, size); on a device that only reads asynchronously values are trusted. */
 function checkPositions(place: string, index: unknown, size: number): asserts index is Tensor<Shape, "i32"> {
@@ -42,7 +32,7 @@ function checkPositions(place: string, index: unknown, size: number): asserts in
   for (let i = 0; i < data.length; i++) {
     const v = data[i]!;
     if (v < 0 || v >= size) {
-      const finding = `position ${v} at ${positionOf(i, index.shape)} of the index is outside the axis of ${size} entries`;
+      const finding = `position ${v} at ${showShape(positionOf(i, index.shape))} of the index is outside the axis of ${size} entries`;
       throw new DomainError(
         place,
         finding,
@@ -90,7 +80,13 @@ function gatherAlong(name: string, x: Tensor, index: Tensor, walk: Walk): Tensor
 
 const gatherVjp: Rule["vjp"] = ([g], { inputs, saved }) => {
   const [x, index] = inputs as [Tensor, Tensor];
-  return [scatterAlong(x.shape, index, g!, saved as Walk), undefined];
+  const { axis, perOuter } = saved as Walk;
+  // Rows of a table: no zeros are made around them, unless an outer tape is to record the gradient.
+  const rows =
+    axis === 0 && !perOuter && !isRecording()
+      ? takenRows(x.shape, index, g as Tensor<Shape, FloatDType>)
+      : undefined;
+  return [rows ?? scatterAlong(x.shape, index, g!, saved as Walk), undefined];
 };
 
 /** The transpose of `gatherAlong`: zeros of `shape`, with the values added at the positions. */

@@ -3,16 +3,21 @@
 
 import type { DeviceName } from "../core/backends/backend.ts";
 import type { FloatDType } from "../core/dtype.ts";
-import { ArgumentError, DomainError, showValue } from "../core/errors.ts";
+import { ArgumentError, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
-import { Parameter } from "../core/parameter.ts";
-import { drop, scope } from "../core/scope.ts";
+import type { Parameter } from "../core/parameter.ts";
+import { RowSparse } from "../core/rowsparse.ts";
+import { drop, keep, scope } from "../core/scope.ts";
 import type { Shape } from "../core/shape.ts";
 import { lossAndGradients } from "../core/tape.ts";
-import { copyOf, Tensor } from "../core/tensor.ts";
+import { Tensor } from "../core/tensor.ts";
 import { add, equal, mul } from "../ops/elementwise.ts";
+import { concat, reshape } from "../ops/movement.ts";
 import { mean, sum } from "../ops/reduce.ts";
-import { checkGradients, type Group, Optimizer } from "./optimizer.ts";
+import { checkCount, checkGradients } from "./checks.ts";
+import { type AnyGradient, mapEntries } from "./clip.ts";
+import { checkStep, type Group, hide, Optimizer, type StepOptions } from "./optimizer.ts";
+import { counted, handleOn, Reading, type StateDict, type Writing } from "./state.ts";
 
 /** What was counted since the rule was asked last. */
 export interface Counted {
@@ -58,7 +63,7 @@ export class Accumulation<O extends object = object> {
   private k: number;
   private taken = 0;
   /** Sums of the gradients of the mini-batches since the last step; undefined for parameters that none has reached. */
-  private sums: (Parameter | undefined)[] = [];
+  private sums: AnyGradient[] = [];
   private batches = 0;
   private samples = 0;
   /** How many samples of each mini-batch were easy, since the rule was asked last. */
@@ -102,10 +107,11 @@ export class Accumulation<O extends object = object> {
 
   /**
    * Takes in one mini-batch: computes the loss and walks back, and steps if it is the last of its step. Returns the loss (with a
-   * rule the mean of the losses), which stays readable. Throws as `minimize` of an optimizer does, and with a rule
-   * ArgumentError for a loss that is a number already.
+   * rule the mean of the losses), which stays readable. What is clipped is the mean that the step is taken by. Throws as
+   * `minimize` of an optimizer does, and with a rule ArgumentError for a loss that is a number already.
    */
-  minimize(loss: () => Tensor): Tensor {
+  minimize(loss: () => Tensor, options: StepOptions = {}): Tensor {
+    checkStep("minimize", options);
     if (typeof loss !== "function")
       throw new ArgumentError("minimize", `${showValue(loss)} is not a function`, "give () => loss");
     let value: Tensor | undefined;
@@ -125,12 +131,12 @@ export class Accumulation<O extends object = object> {
       };
       const found = lossAndGradients("minimize", this.adapt ? meanLoss : loss, this.parameters);
       value = found.value;
-      for (const g of found.gradients) if (g) g.hidden = true;
+      hide(found.gradients);
       if (rows) {
         this.samples += rows.size;
         this.easy.push(sum(equal(rows, 0)));
       }
-      this.collect(found.gradients);
+      this.collect(found.gradients, options);
     });
     return value!;
   }
@@ -139,55 +145,120 @@ export class Accumulation<O extends object = object> {
    * Takes in the gradients of one mini-batch, in the order of `parameters`, and steps if it is the last of its step. Samples are
    * not counted.
    */
-  step(gradients: readonly (Tensor | undefined)[]): void {
-    checkGradients(`${this.name}.step`, gradients, this.parameters);
-    scope(() => this.collect(gradients));
+  step(gradients: readonly AnyGradient[], options: StepOptions = {}): void {
+    const place = `${this.name}.step`;
+    checkStep(place, options);
+    checkGradients(place, gradients, this.parameters);
+    scope(() => this.collect(gradients, options));
   }
 
   /** Steps by the mean of what has been collected since the last step, if anything has: at the end of training. */
-  flush(): void {
-    if (this.batches > 0) this.update();
+  flush(options: StepOptions = {}): void {
+    checkStep(`${this.name}.flush`, options);
+    if (this.batches > 0) this.update(undefined, options);
   }
 
   /** Brings the optimizer, and what has been collected, to the device that the parameters were brought to. */
   async to(device: DeviceName): Promise<this> {
     await this.inner.to(device);
-    for (const cell of this.sums) if (cell) cell.value = await cell.value.to(device);
+    const there = await Promise.all(
+      this.sums.map(async (g): Promise<AnyGradient> => {
+        if (!(g instanceof RowSparse)) return g?.to(device);
+        const [rows, values] = await Promise.all([g.rows.to(device), g.values.to(device)]);
+        return new RowSparse(g.shape, rows, values);
+      }),
+    );
+    this.hold(there);
     return this;
   }
 
-  private collect(gradients: readonly (Tensor | undefined)[]): void {
+  /**
+   * All that training depends on from here: the state of the optimizer under `optimizer.`, the number of mini-batches per step,
+   * and what has been collected and counted since the last step.
+   */
+  stateDict(): StateDict {
+    const { k, taken, batches, samples, easy } = this;
+    const state: Writing = {};
+    for (const [name, t] of Object.entries(this.inner.stateDict())) state[`optimizer.${name}`] = t;
+    for (const [name, count] of Object.entries({ steps: k, updates: taken, batches, samples }))
+      state[name] = counted(count);
+    if (easy.length > 0) state.easy = concat(easy.map((t) => reshape(t, [-1])) as never);
+    this.sums.forEach((g, i) => {
+      if (g instanceof RowSparse) {
+        state[`sums.${i}.rows`] = handleOn(g.rows);
+        state[`sums.${i}.values`] = handleOn(g.values);
+      } else if (g) state[`sums.${i}`] = handleOn(g);
+    });
+    return state;
+  }
+
+  /** Takes over what `stateDict` gave, the optimizer's part included. Throws as that of an optimizer; nothing has changed then. */
+  loadStateDict(state: StateDict): void {
+    const reading = new Reading(`${this.name}.loadStateDict`, state);
+    scope(() => {
+      const [k, taken] = [reading.count("steps", 1), reading.count("updates")];
+      const [batches, samples] = [reading.count("batches"), reading.count("samples")];
+      const { backend } = this.parameters[0]!.value;
+      const easy = reading.has("easy")
+        ? [reading.tensor("easy", { backend, dtype: "i32", shape: reading.shapeOf("easy").slice(0, 1) })]
+        : [];
+      const sums = this.parameters.map(({ value }, i): AnyGradient => {
+        const [whole, rows, values] = [`sums.${i}`, `sums.${i}.rows`, `sums.${i}.values`];
+        if (reading.has(whole)) return reading.tensor(whole, value);
+        if (!reading.has(rows)) return undefined;
+        const { dtype, shape } = value;
+        const [size = 0] = reading.shapeOf(rows);
+        return new RowSparse(
+          shape,
+          reading.tensor(rows, { backend: value.backend, dtype: "i32", shape: [size] }) as Tensor<
+            Shape,
+            "i32"
+          >,
+          reading.tensor(values, {
+            backend: value.backend,
+            dtype,
+            shape: [size, ...shape.slice(1)],
+          }) as Floats,
+        );
+      });
+      const inner = reading.within("optimizer.");
+      reading.done();
+      this.inner.loadStateDict(inner);
+      Object.assign(this, { k, taken, batches, samples, easy: keep(easy) });
+      this.hold(sums);
+    });
+  }
+
+  private collect(gradients: readonly AnyGradient[], options: StepOptions): void {
     this.batches++;
     // A single mini-batch needs no sum.
-    if (this.batches === 1 && this.k === 1) this.update(gradients);
+    if (this.batches === 1 && this.k === 1) this.update(gradients, options);
     else {
-      gradients.forEach((g, i) => {
-        const cell = this.sums[i];
-        if (g === undefined) return;
-        if (cell === undefined) this.sums[i] = new Parameter(copyOf(g) as Floats, { trainable: false });
-        else {
-          const old = cell.value;
-          cell.value = add(old, g as Floats) as Floats;
-          drop(old);
-        }
-      });
-      if (this.batches >= this.k) this.update();
+      this.hold(this.parameters.map((_, i) => plus(this.sums[i], gradients[i])));
+      if (this.batches >= this.k) this.update(undefined, options);
     }
   }
 
-  /** Steps by gradients, or by the means of those collected. */
-  private update(gradients?: readonly (Tensor | undefined)[]): void {
-    scope(() => {
-      const means = this.parameters.map((_, i) => {
-        const cell = this.sums[i];
-        const g = cell && mul(cell.value, 1 / this.batches);
-        if (g) g.hidden = true;
-        return g;
-      });
-      this.inner.step(gradients ?? means);
+  /** Keeps sums from here on in the place of those before. */
+  private hold(sums: AnyGradient[]): void {
+    const before = this.sums;
+    before.forEach((old, i) => {
+      if (old !== sums[i]) for (const t of partsOf(old)) drop(t);
     });
-    for (const cell of this.sums) if (cell) drop(cell.value);
-    this.sums = [];
+    sums.forEach((g, i) => {
+      if (g !== before[i]) keep(partsOf(g));
+    });
+    this.sums = sums;
+  }
+
+  /** Steps by gradients, or by the means of those collected. */
+  private update(gradients: readonly AnyGradient[] | undefined, options: StepOptions): void {
+    scope(() => {
+      const means = gradients ?? mapEntries(this.sums, (t) => mul(t as Floats, 1 / this.batches));
+      if (!gradients) hide(means);
+      this.inner.step(means, options);
+    });
+    this.hold([]);
     this.batches = 0;
     this.taken++;
     if (this.adapt && this.taken % this.window === 0) this.ask();
@@ -199,7 +270,7 @@ export class Accumulation<O extends object = object> {
     [this.samples, this.easy] = [0, []];
     if (samples === 0) return;
     const decide = (counts: readonly Int32Array[]): void => {
-      const total = counts.reduce((all, [n]) => all + n!, 0);
+      const total = counts.reduce((all, some) => some.reduce((a, n) => a + n, all), 0);
       this.k = checkCount(
         this.name,
         "adapt's answer",
@@ -214,9 +285,16 @@ export class Accumulation<O extends object = object> {
 
 type Floats = Tensor<Shape, FloatDType>;
 
-/** Refuses what is no number of things, of which there is at least one. */
-function checkCount(place: string, name: string, value: unknown): number {
-  if (!Number.isInteger(value) || (value as number) < 1)
-    throw new DomainError(place, `${name} is ${showValue(value)}`, "give an integer of at least 1");
-  return value as number;
+const partsOf = (g: AnyGradient): Tensor[] => (g instanceof RowSparse ? [g.rows, g.values] : g ? [g] : []);
+
+/** A sum of gradients with one more: nothing of those given is kept. */
+function plus(sum: AnyGradient, g: AnyGradient): AnyGradient {
+  if (g === undefined) return sum;
+  if (sum === undefined)
+    return g instanceof RowSparse
+      ? new RowSparse(g.shape, handleOn(g.rows) as typeof g.rows, handleOn(g.values) as typeof g.values)
+      : handleOn(g);
+  if (sum instanceof RowSparse && g instanceof RowSparse) return sum.plus(g);
+  const dense = (t: Tensor | RowSparse): Floats => (t instanceof RowSparse ? t.toDense() : (t as Floats));
+  return add(dense(sum), dense(g));
 }

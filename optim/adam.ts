@@ -1,19 +1,11 @@
 // Adam: each entry steps by its mean gradient over the root of its mean squared gradient. AdamW differs in the decay alone.
 
-import { ArgumentError, showValue } from "../core/errors.ts";
 import { map } from "../core/map.ts";
 import { add, div, maximum, mul, sqrt, sub, type Value } from "../core/row/expr.ts";
 import type { Tensor } from "../core/tensor.ts";
-import {
-  checkFlag,
-  checkNumber,
-  flushed,
-  type Group,
-  negligible,
-  Optimizer,
-  type Trained,
-  type Turn,
-} from "./optimizer.ts";
+import { checkFlag, checkShared } from "./checks.ts";
+import { flushed, flushedSquare, joined, negligible } from "./moments.ts";
+import { type Group, Optimizer, type Remembered, type Trained, type Turn } from "./optimizer.ts";
 
 export interface AdamOptions {
   /** Step size α ≥ 0; 0.001 by default. */
@@ -63,10 +55,9 @@ const adamUpdate = (amsgrad: boolean): AdamUpdate =>
     inputs: amsgrad ? ["θ", "g", "m", "v", "vMax"] : ["θ", "g", "m", "v"],
     params: { α: 0, c: 1, β1: 0, ω1: 1, β2: 0, ω2: 1, ε: 0, λ: 0, κ: 1, sign: 1, least: 0 },
     program: ({ θ, g, m, v, vMax, α, c, β1, ω1, β2, ω2, ε, λ, κ, sign, least }) => {
-      const gt = add(mul(sign!, g!), mul(λ!, θ!));
+      const gt = joined(g!, θ!, sign!, λ!);
       const mt = flushed(add(mul(β1!, m!), mul(ω1!, gt)), least!);
-      // A root is taken of it: what is negligible lies lower.
-      const vt = flushed(add(mul(β2!, v!), mul(ω2!, mul(gt, gt))), mul(1e-6, least!));
+      const vt = flushedSquare(add(mul(β2!, v!), mul(ω2!, mul(gt, gt))), least!);
       const top: Value = amsgrad ? maximum(vMax!, vt) : vt;
       const θt = sub(mul(κ!, θ!), mul(α!, div(mt, add(mul(c!, sqrt(top)), ε!))));
       return amsgrad ? [θt, mt, vt, top] : [θt, mt, vt];
@@ -76,15 +67,28 @@ const adamUpdate = (amsgrad: boolean): AdamUpdate =>
 const latest: AdamUpdate = /* @__PURE__ */ adamUpdate(false);
 const largest: AdamUpdate = /* @__PURE__ */ adamUpdate(true);
 
+/** What Adam and AdamW have in common: their options, and what they remember. */
+export abstract class AdamFamily extends Optimizer<AdamOptions> {
+  protected override check(options: Group<AdamOptions>): void {
+    checkShared(this.name, options);
+    checkFlag(this.name, "amsgrad", options.amsgrad);
+  }
+
+  protected override remembers({ amsgrad }: Group<AdamOptions>): Remembered {
+    return { moments: { exp_avg: 0, exp_avg_sq: 0, ...(amsgrad ? { max_exp_avg_sq: 0 } : {}) } };
+  }
+}
+
 /**
  * Adam: m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g², θ ← θ − α·m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ), and
- * g + λ·θ for g where there is decay. The conventions are PyTorch's. Throws DomainError for options out of range.
+ * g + λ·θ for g where there is decay. The conventions are PyTorch's. Throws DomainError for options out of range. Moments decay
+ * everywhere at each step, so a row-sparse gradient is made dense; `SparseAdam` is the lazy method that does not.
  *
  * @example
  * const adam = new Adam(model.parameters(), { lr: 1e-3 });
  * adam.minimize(() => crossEntropy(model.forward(x), y));
  */
-export class Adam extends Optimizer<AdamOptions> {
+export class Adam extends AdamFamily {
   constructor(params: Trained<AdamOptions>, options: AdamOptions = {}) {
     super("Adam", params, options, {
       lr: 1e-3,
@@ -96,34 +100,14 @@ export class Adam extends Optimizer<AdamOptions> {
     });
   }
 
-  protected override check(options: Group<AdamOptions>): void {
-    checkAdam(this.name, options);
-  }
-
   protected override update(turn: Turn<AdamOptions>): readonly Tensor[] {
     return adamStep(turn, turn.options.weightDecay, 1);
   }
 }
 
-/** Refuses options that make no sense, for Adam and AdamW. */
-export function checkAdam(
-  name: string,
-  { lr, betas, eps, weightDecay, amsgrad, maximize }: Group<AdamOptions>,
-): void {
-  checkNumber(name, "lr", lr, lr >= 0, "give a step size ≥ 0");
-  if (!Array.isArray(betas) || betas.length !== 2)
-    throw new ArgumentError(name, `betas is ${showValue(betas)}`, "give two numbers, such as [0.9, 0.999]");
-  for (let i = 0; i < 2; i++)
-    checkNumber(name, `betas[${i}]`, betas[i], betas[i]! >= 0 && betas[i]! < 1, "give a number in [0, 1)");
-  checkNumber(name, "eps", eps, eps >= 0, "give a number ≥ 0");
-  checkNumber(name, "weightDecay", weightDecay, weightDecay >= 0, "give a decay ≥ 0");
-  checkFlag(name, "amsgrad", amsgrad);
-  checkFlag(name, "maximize", maximize);
-}
-
 /** One update, with decay λ in the gradient and a factor κ on θ for decay beside it. */
 export function adamStep(
-  { theta, g, options, t, moment }: Turn<AdamOptions>,
+  { theta, g, options, t, moments: [m, v, vMax] }: Turn<AdamOptions>,
   λ: number,
   κ: number,
 ): readonly Tensor[] {
@@ -142,7 +126,5 @@ export function adamStep(
     sign: maximize ? -1 : 1,
     least: negligible[theta.dtype as "f32"],
   };
-  return amsgrad
-    ? largest(theta, g, moment(0), moment(1), moment(2), numbers)
-    : latest(theta, g, moment(0), moment(1), numbers);
+  return amsgrad ? largest(theta, g, m!, v!, vMax!, numbers) : latest(theta, g, m!, v!, numbers);
 }

@@ -1,8 +1,8 @@
 // AdamW: Adam whose weight decay shrinks the parameter itself and does not pass through the moments.
 
 import type { Tensor } from "../core/tensor.ts";
-import { type AdamOptions, adamStep, checkAdam } from "./adam.ts";
-import { type Group, Optimizer, type Trained, type Turn } from "./optimizer.ts";
+import { AdamFamily, type AdamOptions, adamStep } from "./adam.ts";
+import type { Trained, Turn } from "./optimizer.ts";
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2): θ ← (1 − α·λ)·θ − α·m̂/(√v̂ + ε). The conventions are
@@ -11,7 +11,7 @@ import { type Group, Optimizer, type Trained, type Turn } from "./optimizer.ts";
  * @example
  * const adamw = new AdamW([{ params: [head.weight], lr: 1e-2 }, { params: body.parameters() }], { lr: 1e-3, weightDecay: 0.1 });
  */
-export class AdamW extends Optimizer<AdamOptions> {
+export class AdamW extends AdamFamily {
   constructor(params: Trained<AdamOptions>, options: AdamOptions = {}) {
     super("AdamW", params, options, {
       lr: 1e-3,
@@ -21,10 +21,6 @@ export class AdamW extends Optimizer<AdamOptions> {
       amsgrad: false,
       maximize: false,
     });
-  }
-
-  protected override check(options: Group<AdamOptions>): void {
-    checkAdam(this.name, options);
   }
 
   protected override update(turn: Turn<AdamOptions>): readonly Tensor[] {

@@ -1,24 +1,27 @@
-// What all optimizers share: parameters in groups, their moments, and `minimize`.
+// What all optimizers share: parameters in groups, what is remembered of each, `minimize`, and state that can be saved.
 // A method of optimization is one formula in a file of its own: old parameter, gradient and moments in, new ones out.
 
 import type { DeviceName } from "../core/backends/backend.ts";
 import type { FloatDType } from "../core/dtype.ts";
-import {
-  ArgumentError,
-  DeviceError,
-  DomainError,
-  DTypeError,
-  ShapeError,
-  showShape,
-  showValue,
-} from "../core/errors.ts";
+import { ArgumentError, DeviceError, showShape, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
 import { Parameter } from "../core/parameter.ts";
-import { abs, greater, select, type Value } from "../core/row/expr.ts";
+import { putRowsOf, RowSparse, rowsOf } from "../core/rowsparse.ts";
 import { drop, scope } from "../core/scope.ts";
-import { sameShape } from "../core/shape.ts";
 import { lossAndGradients } from "../core/tape.ts";
-import { newTensor, Tensor } from "../core/tensor.ts";
+import { newTensor, type Tensor } from "../core/tensor.ts";
+import { checkGradients, checkParameters } from "./checks.ts";
+import { type AnyGradient, type Clip, checkClip, clipped } from "./clip.ts";
+import {
+  counted,
+  handleOn,
+  numbered,
+  optionTensor,
+  Reading,
+  type StateDict,
+  snakeCase,
+  type Writing,
+} from "./state.ts";
 
 /** Parameters that share options; those not named are the optimizer's. */
 export type ParameterGroup<O extends object> = { readonly params: readonly Parameter[] } & Partial<O>;
@@ -31,32 +34,68 @@ export type Group<O extends object> = { readonly params: readonly Parameter[] } 
   -readonly [K in keyof O]-?: O[K];
 };
 
+/** What a method remembers of each parameter besides the count of its updates, by the names that files have for it. */
+export interface Remembered {
+  /** Tensors in the shape of the parameter, each with the number that it is filled with at first. */
+  readonly moments?: { readonly [name: string]: number };
+  /** Numbers, each as it is at first. */
+  readonly numbers?: { readonly [name: string]: number };
+}
+
 /** What an optimizer remembers of one parameter. A parameter that no gradient reaches keeps all of it. */
 interface Slot<O extends object> {
   readonly parameter: Parameter;
   readonly group: Group<O>;
-  /** Running averages in the shape of the parameter, made when first needed. */
-  readonly moments: Parameter[];
+  moments: { [name: string]: Parameter };
+  numbers: { [name: string]: number };
   /** How often it was updated. */
   steps: number;
 }
 
 /** One parameter's turn: what an update reads. */
 export interface Turn<O extends object> {
-  /** The parameter. */
+  /** The parameter, or those rows of it that the gradient has. */
   readonly theta: Tensor;
   /** Its gradient. */
   readonly g: Tensor;
+  /** Which rows of the parameter these are; undefined: all. */
+  readonly rows: Tensor | undefined;
   /** Its options. */
   readonly options: Group<O>;
   /** Which update this is, counted from 1. */
   readonly t: number;
-  /** Moment number `i`: zeros at first. */
-  readonly moment: (i: number) => Tensor;
+  /** Its moments, in the order in which `remembers` names them. */
+  readonly moments: readonly Tensor[];
+  /** Its numbers, which the update changes in place. */
+  readonly numbers: { [name: string]: number };
+}
+
+/** How a step is taken. */
+export interface StepOptions {
+  /** Bounds gradients before they are used: all together by their norm, as `clipGradNorm`, or each entry, as `clipGradValue`. */
+  readonly clip?: Clip;
 }
 
 /**
- * Changes parameters so that a loss falls. `SGD`, `Adam` and `AdamW` are its methods; a method of one's own gives `check` and `update`.
+ * Changes parameters so that a loss falls: what all methods have in common. A method of one's own says what its options must be
+ * (`check`), what it remembers of a parameter (`remembers`), and how a step changes parameter and moments (`update`). If rows
+ * without gradient stay what they are, `leavesRows` says so, and row-sparse gradients cost what their rows cost.
+ *
+ * @example
+ * import { Optimizer } from "simplexgrad/optim";
+ * import { sign } from "simplexgrad/ops";
+ *
+ * class SignDescent extends Optimizer<{ readonly lr: number }> {
+ *   constructor(params, options) {
+ *     super("SignDescent", params, options, { lr: 1e-3 }); // a default for every option; undefined: it must be given
+ *   }
+ *   check({ lr }) {
+ *     if (!(lr > 0)) throw new RangeError("lr must be above 0");
+ *   }
+ *   update({ theta, g, options }) {
+ *     return [sub(theta, mul(sign(g), options.lr))]; // the parameter, then the moments; a `map` makes one kernel of it
+ *   }
+ * }
  */
 export abstract class Optimizer<O extends object = object> {
   /** What messages call it. */
@@ -71,7 +110,7 @@ export abstract class Optimizer<O extends object = object> {
   constructor(
     name: string,
     params: Trained<O>,
-    options: Partial<O>,
+    options: Partial<O> | undefined,
     defaults: { readonly [K in keyof O]-?: O[K] | undefined },
   ) {
     this.name = name;
@@ -87,7 +126,7 @@ export abstract class Optimizer<O extends object = object> {
       return { params: own, ...merged } as unknown as Group<O>;
     });
     this.slots = this.groups.flatMap((group) =>
-      group.params.map((parameter) => ({ parameter, group, moments: [], steps: 0 })),
+      group.params.map((parameter) => ({ parameter, group, moments: {}, numbers: {}, steps: 0 })),
     );
     this.parameters = this.slots.map(({ parameter }) => parameter);
     if (!this.parameters.some((p) => p.trainable))
@@ -110,7 +149,17 @@ export abstract class Optimizer<O extends object = object> {
   /** Refuses options without meaning. Called before every step, since options may be changed. */
   protected abstract check(options: Group<O>): void;
 
-  /** The new parameter and the new moments, in one kernel. */
+  /** What is remembered of each parameter with these options; nothing if not said. What is no longer named is forgotten. */
+  protected remembers(_options: Group<O>): Remembered {
+    return {};
+  }
+
+  /** Whether rows whose gradient is zero keep their values and moments, bit by bit, with these options. */
+  protected leavesRows(_options: Group<O>): boolean {
+    return false;
+  }
+
+  /** The new parameter and the new moments in their order, in one kernel. */
   protected abstract update(turn: Turn<O>): readonly Tensor[];
 
   /**
@@ -120,9 +169,10 @@ export abstract class Optimizer<O extends object = object> {
    *
    * @example
    * const adam = new Adam(model.parameters(), { lr: 1e-3 });
-   * const loss = adam.minimize(() => crossEntropy(model.forward(x), y));
+   * const loss = adam.minimize(() => crossEntropy(model.forward(x), y), { clip: { norm: 5 } });
    */
-  minimize<T extends Tensor>(loss: () => T): T {
+  minimize<T extends Tensor>(loss: () => T, options: StepOptions = {}): T {
+    checkStep("minimize", options);
     if (typeof loss !== "function")
       throw new ArgumentError("minimize", `${showValue(loss)} is not a function`, "give () => loss");
     let value: T | undefined;
@@ -130,23 +180,25 @@ export abstract class Optimizer<O extends object = object> {
     scope(() => {
       const found = lossAndGradients("minimize", loss, this.parameters);
       value = found.value;
-      for (const g of found.gradients) if (g) g.hidden = true;
-      this.change(found.gradients);
+      hide(found.gradients);
+      this.change(found.gradients, options);
     });
     return value!;
   }
 
   /**
-   * One step from gradients in the order of `parameters`; undefined leaves a parameter and its moments as they are. For
-   * gradients that come from elsewhere, or are clipped or summed first.
+   * One step from gradients in the order of `parameters`, tensors or `RowSparse`; undefined leaves a parameter and its moments as
+   * they are. For gradients that come from elsewhere, or are clipped or summed first.
    *
    * @example
    * const { value, gradients } = valueAndGrad(loss, sgd.parameters);
    * sgd.step(gradients);
    */
-  step(gradients: readonly (Tensor | undefined)[]): void {
-    checkGradients(`${this.name}.step`, gradients, this.parameters);
-    scope(() => this.change(gradients));
+  step(gradients: readonly AnyGradient[], options: StepOptions = {}): void {
+    const place = `${this.name}.step`;
+    checkStep(place, options);
+    checkGradients(place, gradients, this.parameters);
+    scope(() => this.change(gradients, options));
   }
 
   /**
@@ -157,7 +209,7 @@ export abstract class Optimizer<O extends object = object> {
    * await adam.to("webgpu");
    */
   async to(device: DeviceName): Promise<this> {
-    const moments = this.slots.flatMap((slot) => slot.moments);
+    const moments = this.slots.flatMap((slot) => Object.values(slot.moments));
     const there = await Promise.all(moments.map(({ value }) => value.to(device)));
     moments.forEach((cell, i) => {
       cell.value = there[i]!;
@@ -165,42 +217,173 @@ export abstract class Optimizer<O extends object = object> {
     return this;
   }
 
-  private change(gradients: readonly (Tensor | undefined)[]): void {
-    for (const group of this.groups) this.check(group);
-    for (let i = 0; i < gradients.length; i++) {
-      const g = gradients[i];
-      if (g === undefined) continue;
-      const slot = this.slots[i]!;
-      const { parameter, group, moments } = slot;
-      const theta = parameter.value as Tensor;
-      const moment = (k: number): Tensor => {
-        moments[k] ??= zeroMoment(parameter);
-        const { value } = moments[k];
-        if (value.backend !== theta.backend)
-          throw new DeviceError(
-            this.name,
-            `${parameter.name} lives on ${theta.device} and its moments on another device`,
-            `await ${this.name.toLowerCase()}.to(${JSON.stringify(theta.device)}), or make a new optimizer`,
-          );
-        return value;
-      };
-      const made = this.update({ theta, g, options: group, t: slot.steps + 1, moment });
-      slot.steps++;
-      parameter.value = made[0]! as Tensor as Parameter["value"];
-      for (let k = 1; k < made.length; k++) {
-        const cell = moments[k - 1]!;
-        const old = cell.value;
-        cell.value = made[k]! as Parameter["value"];
-        drop(old);
+  /**
+   * All that the next step depends on besides parameters and gradients, as tensors by name: `param_groups.0.lr`, `state.3.step`,
+   * `state.3.exp_avg`. Parameters that were never updated have no state. The values stay what they are when training goes on.
+   *
+   * @example
+   * const saved = adam.stateDict();
+   * new Adam(model.parameters()).loadStateDict(saved); // goes on with the same bits
+   */
+  stateDict(): StateDict {
+    const state: Writing = {};
+    this.groups.forEach(({ params: _, ...options }, k) => {
+      for (const [option, value] of Object.entries(options)) {
+        const t = optionTensor(value);
+        if (t) state[`param_groups.${k}.${snakeCase(option)}`] = t;
       }
+    });
+    this.slots.forEach((slot, i) => {
+      if (slot.steps === 0) return;
+      this.recall(slot);
+      const { moments, numbers } = slot;
+      state[`state.${i}.step`] = counted(slot.steps);
+      for (const [name, value] of Object.entries(numbers)) state[`state.${i}.${name}`] = numbered(value);
+      for (const [name, { value }] of Object.entries(moments)) state[`state.${i}.${name}`] = handleOn(value);
+    });
+    return state;
+  }
+
+  /**
+   * Takes over what `stateDict` of an optimizer of this kind gave, with the options of its groups. Throws ArgumentError,
+   * ShapeError, DTypeError or DomainError for what does not fit the parameters and groups here; nothing has changed then.
+   */
+  loadStateDict(state: StateDict): void {
+    const reading = new Reading(`${this.name}.loadStateDict`, state);
+    scope(() => {
+      const groups = this.groups.map(({ params, ...options }, k) => {
+        const read = Object.entries(options).map(([option, now]) => [
+          option,
+          reading.option(`param_groups.${k}.${snakeCase(option)}`, now),
+        ]);
+        return { params, ...Object.fromEntries(read) } as Group<O>;
+      });
+      for (const group of groups) this.check(group);
+      const found = this.slots.map(({ parameter, group }, i) => {
+        if (!reading.has(`state.${i}.step`)) return undefined;
+        const { moments = {}, numbers = {} } = this.remembers(groups[this.groups.indexOf(group)]!);
+        return {
+          steps: reading.count(`state.${i}.step`, 1),
+          numbers: mapValues(numbers, (_, name) => reading.number(`state.${i}.${name}`)),
+          moments: mapValues(moments, (_, name) => reading.tensor(`state.${i}.${name}`, parameter.value)),
+        };
+      });
+      reading.done();
+      this.groups.forEach((group, k) => {
+        Object.assign(group, groups[k]);
+      });
+      this.slots.forEach((slot, i) => {
+        for (const { value } of Object.values(slot.moments)) drop(value);
+        const { steps = 0, numbers = {}, moments = {} } = found[i] ?? {};
+        Object.assign(slot, { steps, numbers, moments: mapValues(moments, cellOf) });
+      });
+    });
+  }
+
+  private change(gradients: readonly AnyGradient[], { clip }: StepOptions): void {
+    for (const group of this.groups) this.check(group);
+    const bounded = clip ? clipped(gradients, clip).gradients : gradients;
+    bounded.forEach((g, i) => {
+      if (g === undefined) return;
+      const slot = this.slots[i]!;
+      if (!(g instanceof RowSparse)) this.changeAll(slot, g);
+      else if (this.leavesRows(slot.group)) this.changeRows(slot, g.coalesced());
+      else {
+        const dense = g.toDense();
+        this.changeAll(slot, dense);
+        drop(dense);
+      }
+    });
+  }
+
+  private changeAll(slot: Slot<O>, g: Tensor): void {
+    const { parameter } = slot;
+    const cells = this.recall(slot);
+    const [theta, ...moments] = this.turn(slot, {
+      theta: parameter.value,
+      g,
+      rows: undefined,
+      moments: cells.map(({ value }) => value),
+    });
+    parameter.value = theta as Parameter["value"];
+    cells.forEach((cell, k) => {
+      const old = cell.value;
+      cell.value = moments[k] as Parameter["value"];
+      drop(old);
+    });
+  }
+
+  /** The same update of a table of those rows that the gradient has, which then go back to their places. */
+  private changeRows(slot: Slot<O>, { rows, values }: RowSparse): void {
+    const { parameter } = slot;
+    const cells = this.recall(slot);
+    const block = (cell: Parameter): Tensor => rowsOf(cell.value, rows);
+    const [theta, ...moments] = this.turn(slot, {
+      theta: block(parameter),
+      g: values,
+      rows,
+      moments: cells.map(block),
+    });
+    putRowsOf(parameter, rows, theta!);
+    cells.forEach((cell, k) => {
+      const old = cell.value;
+      putRowsOf(cell, rows, moments[k]!);
+      drop(old);
+    });
+  }
+
+  private turn(slot: Slot<O>, turn: Pick<Turn<O>, "theta" | "g" | "rows" | "moments">): readonly Tensor[] {
+    const { group: options, numbers, steps } = slot;
+    const made = this.update({ ...turn, options, numbers, t: steps + 1 });
+    slot.steps++;
+    return made;
+  }
+
+  /** What is remembered of a parameter with the options of now: what is new begins, what is no longer named is forgotten. */
+  private recall(slot: Slot<O>): readonly Parameter[] {
+    const { parameter, group } = slot;
+    const { moments = {}, numbers = {} } = this.remembers(group);
+    slot.numbers = mapValues(numbers, (first, name) => slot.numbers[name] ?? first);
+    slot.moments = mapValues(moments, (first, name) => slot.moments[name] ?? begun(parameter, first));
+    const cells = Object.values(slot.moments);
+    for (const { value } of cells) {
+      if (value.backend !== parameter.value.backend)
+        throw new DeviceError(
+          this.name,
+          `${parameter.name} lives on ${parameter.value.device} and its moments on another device`,
+          `await ${this.name.toLowerCase()}.to(${JSON.stringify(parameter.value.device)}), or make a new optimizer`,
+        );
     }
+    return cells;
   }
 }
 
-function zeroMoment({ value }: Parameter): Parameter {
-  const zeros = newTensor<FloatDType>(value.backend, value.dtype, value.shape, "moment");
-  if (zeros.size > 0) value.backend.fill(zeros.storage, zeros.dtype, zeros.size, 0);
-  return new Parameter(zeros, { name: "moment", trainable: false });
+const mapValues = <A, B>(
+  record: { readonly [name: string]: A },
+  f: (value: A, name: string) => B,
+): { [name: string]: B } =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value, name)]));
+
+/** Holds a moment between steps. */
+const cellOf = (value: Tensor): Parameter =>
+  new Parameter(value as Parameter["value"], { name: "moment", trainable: false });
+
+/** A moment at its beginning: one number everywhere. */
+function begun({ value }: Parameter, first: number): Parameter {
+  const filled = newTensor<FloatDType>(value.backend, value.dtype, value.shape, "moment");
+  if (filled.size > 0) value.backend.fill(filled.storage, filled.dtype, filled.size, first);
+  return cellOf(filled);
+}
+
+/** Marks gradients that no user sees: their scope copies nothing out. */
+export function hide(gradients: readonly AnyGradient[]): void {
+  for (const g of gradients) if (g) (g instanceof RowSparse ? g.values : g).hidden = true;
+}
+
+/** Refuses options of a step that are none. */
+export function checkStep(place: string, options: StepOptions): void {
+  checkOptions(place, options, ["clip"]);
+  if (options.clip !== undefined) checkClip(place, options.clip);
 }
 
 /** Groups, whichever way the parameters came. */
@@ -229,90 +412,7 @@ function grouped<O extends object>(place: string, params: unknown): ParameterGro
         `the params of group ${i} are ${showValue(members)}`,
         "give an array of parameters",
       );
-    members.forEach((p: unknown, k) => {
-      if (!(p instanceof Parameter))
-        throw new ArgumentError(
-          place,
-          `entry ${k} of the parameters is ${showValue(p)}`,
-          "give parameters, such as model.parameters()",
-        );
-    });
+    checkParameters(place, members);
   });
   return groups as ParameterGroup<O>[];
-}
-
-/** Refuses what are no gradients of these parameters. */
-export function checkGradients(place: string, gradients: unknown, parameters: readonly Parameter[]): void {
-  if (!Array.isArray(gradients) || gradients.length !== parameters.length) {
-    const found = Array.isArray(gradients) ? `${gradients.length} gradients` : showValue(gradients);
-    throw new ArgumentError(
-      place,
-      `${found} for ${parameters.length} parameters`,
-      "give one gradient or undefined for each, in the order of `parameters`",
-    );
-  }
-  gradients.forEach((g: unknown, i) => {
-    if (g !== undefined) checkGradient(place, g, parameters[i]!, i);
-  });
-}
-
-function checkGradient(place: string, g: unknown, p: Parameter, i: number): void {
-  const what = `gradient ${i} (of ${p.name})`;
-  if (!(g instanceof Tensor))
-    throw new ArgumentError(place, `${what} is ${showValue(g)}`, "give tensors, or undefined");
-  if (!p.trainable)
-    throw new ArgumentError(
-      place,
-      `${what} is for a parameter that is not trainable`,
-      "give undefined there",
-    );
-  if (!sameShape(g.shape, p.shape))
-    throw new ShapeError(
-      place,
-      `${what} has shape ${showShape(g.shape)}, the parameter ${showShape(p.shape)}`,
-      "give the shape of the parameter",
-    );
-  if (g.dtype !== p.dtype)
-    throw new DTypeError(
-      place,
-      `${what} is ${g.dtype}, the parameter ${p.dtype}`,
-      `convert it: cast(g, "${p.dtype}")`,
-    );
-  if (g.backend !== p.value.backend)
-    throw new DeviceError(
-      place,
-      `${what} lives on ${g.device}, the parameter on ${p.value.device}`,
-      "make them on one device",
-    );
-}
-
-/** Refuses a number that makes no sense as an option. */
-export function checkNumber(
-  place: string,
-  name: string,
-  value: unknown,
-  holds: boolean,
-  wayOut: string,
-): void {
-  if (typeof value !== "number")
-    throw new ArgumentError(place, `${name} is ${showValue(value)}`, "give a number");
-  if (!holds || !Number.isFinite(value))
-    throw new DomainError(place, `${name} is ${showValue(value)}`, wayOut);
-}
-
-/** Refuses what is neither true nor false. */
-export function checkFlag(place: string, name: string, value: unknown): void {
-  if (typeof value !== "boolean")
-    throw new ArgumentError(place, `${name} is ${showValue(value)}`, "give true or false");
-}
-
-/** Below this magnitude a moment of each element type counts as zero: see `flushed`. */
-export const negligible: { readonly [D in FloatDType]: number } = { f32: 1e-30, f64: 1e-290 };
-
-/**
- * A moment, with 0 for what is negligible. The moments of a parameter without gradient decay towards denormal numbers, and
- * arithmetic on those is dozens of times slower.
- */
-export function flushed(moment: Value, least: Value): Value {
-  return select(greater(abs(moment), least), moment, 0);
 }

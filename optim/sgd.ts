@@ -4,16 +4,9 @@ import { ArgumentError } from "../core/errors.ts";
 import { map } from "../core/map.ts";
 import { add, mul, sub } from "../core/row/expr.ts";
 import type { Tensor } from "../core/tensor.ts";
-import {
-  checkFlag,
-  checkNumber,
-  flushed,
-  type Group,
-  negligible,
-  Optimizer,
-  type Trained,
-  type Turn,
-} from "./optimizer.ts";
+import { checkFlag, checkNumber, checkShared } from "./checks.ts";
+import { flushed, joined, negligible } from "./moments.ts";
+import { type Group, Optimizer, type Remembered, type Trained, type Turn } from "./optimizer.ts";
 
 export interface SGDOptions {
   /** Step size γ ≥ 0. */
@@ -36,7 +29,7 @@ const plain: Plain = /* @__PURE__ */ map<Plain>("sgd", {
   doc: "A step against the gradient.",
   inputs: ["θ", "g"],
   params: { γ: 0, λ: 0, sign: 1 },
-  program: ({ θ, g, γ, λ, sign }) => sub(θ!, mul(γ!, add(mul(sign!, g!), mul(λ!, θ!)))),
+  program: ({ θ, g, γ, λ, sign }) => sub(θ!, mul(γ!, joined(g!, θ!, sign!, λ!))),
   examples: [],
 });
 
@@ -54,7 +47,7 @@ const withMomentum = (nesterov: boolean): WithMomentum =>
     inputs: ["θ", "g", "b"],
     params: { γ: 0, λ: 0, μ: 0, ω: 1, sign: 1, least: 0 },
     program: ({ θ, g, b, γ, λ, μ, ω, sign, least }) => {
-      const h = add(mul(sign!, g!), mul(λ!, θ!));
+      const h = joined(g!, θ!, sign!, λ!);
       const bt = flushed(add(mul(μ!, b!), mul(ω!, h)), least!);
       return [sub(θ!, mul(γ!, nesterov ? add(h, mul(μ!, bt)) : bt)), bt];
     },
@@ -65,7 +58,8 @@ const lookingAhead: WithMomentum = /* @__PURE__ */ withMomentum(true);
 
 /**
  * Stochastic gradient descent: θ ← θ − γ·b with b ← μ·b + (1 − τ)·(g + λ·θ), b beginning as the first gradient; with Nesterov's
- * momentum θ ← θ − γ·(g + λ·θ + μ·b). The conventions are PyTorch's. Throws DomainError for options out of range.
+ * momentum θ ← θ − γ·(g + λ·θ + μ·b). The conventions are PyTorch's. Without momentum and decay, row-sparse gradients change
+ * their rows alone. Throws DomainError for options out of range.
  *
  * @example
  * const sgd = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, nesterov: true });
@@ -73,7 +67,7 @@ const lookingAhead: WithMomentum = /* @__PURE__ */ withMomentum(true);
  */
 export class SGD extends Optimizer<SGDOptions> {
   constructor(params: Trained<SGDOptions>, options: SGDOptions) {
-    super("SGD", params, options ?? {}, {
+    super("SGD", params, options, {
       lr: undefined,
       momentum: 0,
       dampening: 0,
@@ -83,21 +77,12 @@ export class SGD extends Optimizer<SGDOptions> {
     });
   }
 
-  protected override check({
-    lr,
-    momentum,
-    dampening,
-    weightDecay,
-    nesterov,
-    maximize,
-  }: Group<SGDOptions>): void {
+  protected override check(options: Group<SGDOptions>): void {
     const { name } = this;
-    checkNumber(name, "lr", lr, lr >= 0, "give a step size ≥ 0");
-    checkNumber(name, "momentum", momentum, momentum >= 0, "give a momentum ≥ 0, such as 0.9");
+    const { momentum, dampening, nesterov } = options;
+    checkShared(name, options);
     checkNumber(name, "dampening", dampening, true, "give a finite number");
-    checkNumber(name, "weightDecay", weightDecay, weightDecay >= 0, "give a decay ≥ 0");
     checkFlag(name, "nesterov", nesterov);
-    checkFlag(name, "maximize", maximize);
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new ArgumentError(
         name,
@@ -107,12 +92,20 @@ export class SGD extends Optimizer<SGDOptions> {
     }
   }
 
-  protected override update({ theta, g, options, t, moment }: Turn<SGDOptions>): readonly Tensor[] {
+  protected override remembers({ momentum }: Group<SGDOptions>): Remembered {
+    return momentum === 0 ? {} : { moments: { momentum_buffer: 0 } };
+  }
+
+  protected override leavesRows({ momentum, weightDecay }: Group<SGDOptions>): boolean {
+    return momentum === 0 && weightDecay === 0;
+  }
+
+  protected override update({ theta, g, options, moments, t }: Turn<SGDOptions>): readonly Tensor[] {
     const { lr: γ, momentum: μ, weightDecay: λ, dampening, nesterov, maximize } = options;
     const sign = maximize ? -1 : 1;
     if (μ === 0) return [plain(theta, g, { γ, λ, sign })];
     const ω = t === 1 ? 1 : 1 - dampening;
     const least = negligible[theta.dtype as "f32"];
-    return (nesterov ? lookingAhead : heavyBall)(theta, g, moment(0), { γ, λ, μ, ω, sign, least });
+    return (nesterov ? lookingAhead : heavyBall)(theta, g, moments[0]!, { γ, λ, μ, ω, sign, least });
   }
 }

@@ -126,15 +126,27 @@ describe("examples of docstrings", () => {
   });
 });
 
-/** Programs of examples/: files at its top, and folders with an index. */
-const examples = readdirSync(join(root, "examples"), { withFileTypes: true }).flatMap((entry) => {
-  const file = entry.isDirectory() ? `examples/${entry.name}/index.ts` : `examples/${entry.name}`;
-  return file.endsWith(".ts") && existsSync(join(root, file)) ? [file] : [];
-});
+/** Programs of examples/: files that a script of the package names, and folders with an index. */
+const scripts = Object.values(
+  (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: { [name: string]: string } })
+    .scripts,
+);
+const examples = readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" })
+  .map((file) => `examples/${file.replaceAll("\\", "/")}`)
+  .filter(
+    (file) =>
+      /^examples\/[^/]+\/index\.ts$/.test(file) ||
+      (file.endsWith(".ts") &&
+        scripts.some((script) => script.endsWith(`dist/${file.replace(/ts$/, "js")}`))),
+  )
+  .toSorted();
 
 /** What makes a long program short, and one that serves end. */
 const argumentsOf: { readonly [file: string]: () => readonly string[] } = {
   "examples/main-job/index.ts": () => ["--epochs", "1", "--out", join(folder, "report.html")],
+  "examples/applications/distillation.ts": () => ["--seeds", "2"],
+  "examples/applications/calibration.ts": () => ["--seeds", "2"],
+  "examples/applications/masked-softmax.ts": () => ["--steps", "200"],
   "examples/accumulation/index.ts": () => ["--size", "small", "--epochs", "2", "--seeds", "1"],
   "examples/playground/index.ts": () => ["--build"],
   "examples/reference/index.ts": () => ["--out", join(folder, "docs")],

@@ -17,7 +17,8 @@ export class Storage {
   readonly handle: unknown;
   /** Bytes asked for; what the allocator rounds them up to is its own affair. */
   readonly bytes: number;
-  private references = 1;
+  /** How many views hold it. */
+  references = 1;
 
   constructor(backend: Backend, handle: unknown, bytes: number) {
     this.backend = backend;
@@ -62,6 +63,18 @@ export interface MatrixOperand {
   readonly transposed: boolean;
   /** Offset in elements of each matrix of the batch. */
   readonly batchOffsets: readonly number[];
+}
+
+/**
+ * Windows on planes in row-major order, all of them inside: along each axis so many (`count`), a step from one to the next,
+ * with so many taps each, which are so far apart. Pairs are [down, across].
+ */
+export interface Windows {
+  readonly plane: readonly [height: number, width: number];
+  readonly count: readonly [number, number];
+  readonly step: readonly [number, number];
+  readonly taps: readonly [number, number];
+  readonly apart: readonly [number, number];
 }
 
 export interface MemoryUse {

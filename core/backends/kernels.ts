@@ -2,13 +2,14 @@
 // folders; an op imports the kernels that it needs, and a bundle holds no others. Sizes are at least 1.
 
 import { type DType, dtypes, type FloatDType } from "../dtype.ts";
-import type { HandKernel, MatrixOperand, RowOperand, Storage } from "./backend.ts";
+import type { HandKernel, MatrixOperand, RowOperand, Storage, Windows } from "./backend.ts";
 import { arrayOf } from "./js/index.ts";
 import * as js from "./js/kernels.ts";
 import { addressOf, alike, elementsOf } from "./wasm/device.ts";
 import * as wasm from "./wasm/kernels.ts";
 import { compileMatmul, matmulScratch } from "./wasm/matmul.ts";
 import { sortRows } from "./wasm/sort.ts";
+import { compileFoldWindows, compileWindowArgmax, inBytes } from "./wasm/windows.ts";
 
 /**
  * out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. A bias is one
@@ -90,6 +91,20 @@ export const scatterAdd: HandKernel<
   },
 };
 
+/** out[index[i], r] = x[i, r] over count × inner, in place: rows that no index names stay. Indices are distinct and below `size`. */
+export const putRows: HandKernel<
+  [dtype: DType, x: Storage, index: Storage, out: Storage, size: number, inner: number, count: number]
+> = {
+  name: "putRows",
+  js(dtype, x, index, out, _, inner, count) {
+    js.putRows(arrayOf(x, dtype), arrayOf(index, "i32"), arrayOf(out, dtype), count, inner);
+  },
+  wasm(device, dtype, x, index, out, size, inner, count) {
+    const run = device.compiled(wasm.compilePutRows, alike[dtype]);
+    run(addressOf(x), addressOf(index), addressOf(out), 1, size, inner, count, 0);
+  },
+};
+
 /** out[o, r] = Σ over the middle axis of contiguous x [outer, size, inner], by two-level sums. */
 export const sumMiddle: HandKernel<
   [dtype: FloatDType, x: Storage, out: Storage, outer: number, size: number, inner: number]
@@ -130,6 +145,37 @@ export const cumsum: HandKernel<
   },
   wasm(device, dtype, x, out, rows, n, reverse) {
     device.compiled(wasm.compileCumsum, dtype)(addressOf(x), addressOf(out), rows, n, reverse ? 1 : 0);
+  },
+};
+
+/**
+ * The transpose of reading windows: planes of zeros, with every tap of every window added where it was read. x is contiguous
+ * [planes, taps down, taps across, windows down, windows across].
+ */
+export const foldWindows: HandKernel<
+  [dtype: FloatDType, x: Storage, out: Storage, planes: number, windows: Windows]
+> = {
+  name: "foldWindows",
+  js(dtype, x, out, planes, windows) {
+    js.foldWindows(arrayOf(x, dtype), arrayOf(out, dtype), planes, windows);
+  },
+  wasm(device, dtype, x, out, planes, windows) {
+    const run = device.compiled(compileFoldWindows, dtype);
+    run(addressOf(x), addressOf(out), planes, ...inBytes(windows, dtype));
+  },
+};
+
+/** The place (i32) in its plane of the first largest entry of each window of contiguous planes; of the first NaN, if there is one. */
+export const windowArgmax: HandKernel<
+  [dtype: FloatDType, x: Storage, out: Storage, planes: number, windows: Windows]
+> = {
+  name: "windowArgmax",
+  js(dtype, x, out, planes, windows) {
+    js.windowArgmax(arrayOf(x, dtype), arrayOf(out, "i32"), planes, windows);
+  },
+  wasm(device, dtype, x, out, planes, windows) {
+    const run = device.compiled(compileWindowArgmax, dtype);
+    run(addressOf(x), addressOf(out), planes, ...inBytes(windows, dtype));
   },
 };
 

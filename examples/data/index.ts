@@ -47,13 +47,18 @@ export async function loadData(name: DataName): Promise<DataSet> {
   throw new DataError(`data set ${JSON.stringify(name)} is unknown; choose one of ${dataNames.join(", ")}`);
 }
 
-async function loadDigits(): Promise<DataSet> {
-  const pixels = 64;
-  // The file stands beside the source; the compiled program is one folder deeper, under dist/.
-  const places = ["digits.csv.gz", "../../../examples/data/digits.csv.gz"];
+/** The path of a file that stands beside this source; the compiled program is one folder deeper, under dist/. */
+export function beside(name: string): string {
+  const places = [name, `../../../examples/data/${name}`];
   const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
   const path = paths.find((candidate) => existsSync(candidate));
-  if (path === undefined) throw new DataError(`digits.csv.gz is missing: looked for ${paths.join(" and ")}`);
+  if (path === undefined) throw new DataError(`${name} is missing: looked for ${paths.join(" and ")}`);
+  return path;
+}
+
+async function loadDigits(): Promise<DataSet> {
+  const pixels = 64;
+  const path = beside("digits.csv.gz");
   const values = parseCsv(new TextDecoder().decode(await readBytes(path)), pixels + 1, path);
   const rows = Array.from({ length: values.length / (pixels + 1) }, (_, row) => row);
   const pick = (wanted: readonly number[]): Split => {

@@ -80,8 +80,7 @@ describe.each(settings)("on $device in $dtype", ({ device, dtype }) => {
       const optimizer = new SGD([p], { lr: 1e-3, momentum: 0.5 });
       optimizer.step([tensor([1, 1], { device, dtype })]);
       for (let i = 0; i < 120; i++) optimizer.step([tensor([0, 1], { device, dtype })]);
-      const { moments } = (optimizer as unknown as { slots: { moments: Parameter[] }[] }).slots[0]!;
-      const [dead, alive] = (await numbersOf(moments[0]!.value))[0]!;
+      const [dead, alive] = (await numbersOf(optimizer.stateDict()["state.0.momentum_buffer"]!))[0]!;
       expect(dead).toBe(0);
       expect(alive).toBeCloseTo(2);
     },

@@ -15,6 +15,8 @@ export interface Call {
   readonly params: Options;
   /** The axis, where it is not the last. */
   readonly axis: { readonly axis?: number };
+  /** The sizes of what is wanted, by name: how many steps a schedule is asked for is said nowhere else. */
+  readonly wanted: { readonly [name: string]: readonly number[] };
   /** Host numbers as floats of the element type that is checked. */
   readonly floats: (data: unknown, shape?: readonly number[]) => Tensor<Shape, FloatDType>;
 }

@@ -9,6 +9,7 @@ import * as losses from "../../losses/index.ts";
 import * as ops from "../../ops/index.ts";
 import { reshape } from "../../ops/index.ts";
 import { type Adapter, type Adapters, camelCase, camelKeys, type Options, type Tensors } from "./adapter.ts";
+import { candidates } from "./candidates.ts";
 import { layers } from "./layers.ts";
 import { margins } from "./margins.ts";
 import { optimizers } from "./optimizers.ts";
@@ -39,6 +40,7 @@ const usual =
 
 /** The same with another name, or with what is an input there as the second argument. */
 const special: Adapters = {
+  ...candidates,
   ...layers,
   ...margins,
   ...optimizers,

@@ -4,26 +4,132 @@ import type { FloatDType } from "../../core/dtype.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import * as nn from "../../nn/index.ts";
-import { type Adapters, withTensors } from "./adapter.ts";
+import { type Adapter, type Adapters, type Tensors, withTensors } from "./adapter.ts";
 
-export const layers: Adapters = {
-  linear: () => (inputs) => {
-    const { x, weight, bias } = inputs as { [name: string]: Tensor<Shape, FloatDType> };
-    const layer = withTensors(
-      new nn.Linear(weight!.shape[1]!, weight!.shape[0]!, {
-        bias: bias !== undefined,
-        dtype: x!.dtype,
-        device: x!.device,
-      }),
-      bias ? { weight: weight!, bias } : { weight: weight! },
+type Floats = Tensor<Shape, FloatDType>;
+type FloatsByName = { readonly [name: string]: Floats };
+
+/** Where a layer for given tensors is made, and as what. */
+const like = ({
+  dtype,
+  device,
+}: Floats): { readonly dtype: FloatDType; readonly device: Floats["device"] } => ({
+  dtype,
+  device,
+});
+
+/** The tensors that are there, by the names of the parameters that they become. */
+const given = (tensors: { readonly [path: string]: Tensor | undefined }): Tensors =>
+  Object.fromEntries(Object.entries(tensors).filter(([, t]) => t !== undefined)) as Tensors;
+
+const run = (layer: nn.Module, x: Floats): Tensors => ({ out: layer.forward(x as never) as Tensor });
+
+// ---------------------------------------------------------------------------------------------------------------
+// Feed-forward layers
+
+/** A pooling layer: the size of its windows has one name or another. */
+const pool =
+  (Pool: new (kernelSize: never, options: never) => nn.Module): Adapter =>
+  ({ x }, { params: { kernel, kernelSize = kernel, stride, ...options } }) =>
+    run(
+      new Pool(kernelSize as never, { ...options, ...(stride == null ? {} : { stride }) } as never),
+      x as Floats,
     );
-    return { out: layer.forward(x as never) };
+
+/** A convolution; channels and kernel are those of the weights. */
+const convolution =
+  (Conv: typeof nn.Conv1d | typeof nn.Conv2d): Adapter =>
+  (inputs, { params: { groups = 1, ...options } }) => {
+    const { x, weight, bias } = inputs as FloatsByName;
+    const [out, perGroup, ...taps] = weight!.shape as number[];
+    const layer = new (Conv as new (...args: unknown[]) => nn.Module)(
+      perGroup! * (groups as number),
+      out,
+      taps,
+      {
+        ...options,
+        groups,
+        bias: bias !== undefined,
+        ...like(x!),
+      },
+    );
+    return run(withTensors(layer, given({ weight, bias })), x!);
+  };
+
+const feedForward: Adapters = {
+  linear: () => (inputs) => {
+    const { x, weight, bias } = inputs as FloatsByName;
+    const [out, features] = weight!.shape as [number, number];
+    const layer = new nn.Linear(features, out, { bias: bias !== undefined, ...like(x!) });
+    return run(withTensors(layer, given({ weight, bias })), x!);
   },
   dropout:
     () =>
-    ({ x }, { params: { p, training } }) => {
-      const layer = new nn.Dropout(p as number);
-      if (training === false) layer.eval();
-      return { out: layer.forward(x as Tensor<Shape, FloatDType>) };
+    ({ x }, { params: { p, training } }) =>
+      run(new nn.Dropout(p as number).train(training !== false), x as Floats),
+  embedding:
+    () =>
+    (inputs, { params: { paddingIdx } }) => {
+      const { index, weight } = inputs as FloatsByName;
+      const options = {
+        ...like(weight!),
+        ...(paddingIdx == null ? {} : { paddingIdx: paddingIdx as number }),
+      };
+      const [rows, features] = weight!.shape as [number, number];
+      return run(withTensors(new nn.Embedding(rows, features, options), { weight: weight! }), index!);
     },
+  layer_norm:
+    () =>
+    (inputs, { params: { normalizedShape, ...options } }) => {
+      const { x, weight, bias } = inputs as FloatsByName;
+      const shape = (normalizedShape ?? weight!.shape) as number[];
+      const affine = { elementwiseAffine: weight !== undefined, bias: bias !== undefined };
+      const layer = new nn.LayerNorm(shape, { ...options, ...affine, ...like(x!) });
+      return run(withTensors(layer, given({ weight, bias })), x!);
+    },
+  rms_norm:
+    () =>
+    (inputs, { params: { normalizedShape, ...options } }) => {
+      const { x, weight } = inputs as FloatsByName;
+      const shape = (normalizedShape ?? weight?.shape ?? [x!.shape.at(-1)]) as number[];
+      const layer = new nn.RMSNorm(shape, {
+        ...options,
+        elementwiseAffine: weight !== undefined,
+        ...like(x!),
+      });
+      return run(withTensors(layer, given({ weight })), x!);
+    },
+  batch_norm1d:
+    () =>
+    (inputs, { params: { training, ...options } }) => {
+      const { x, weight, bias, running_mean: runningMean, running_var: runningVar } = inputs as FloatsByName;
+      const layer = new nn.BatchNorm1d(
+        (runningMean ?? weight ?? x!).shape.at(runningMean || weight ? 0 : 1)!,
+        {
+          ...options,
+          affine: weight !== undefined,
+          trackRunningStats: runningMean !== undefined,
+          ...like(x!),
+        },
+      ).train(training !== false);
+      const out = run(withTensors(layer, given({ weight, bias, runningMean, runningVar })), x!);
+      return {
+        ...out,
+        ...given({
+          new_running_mean: layer.runningMean?.value,
+          new_running_var: layer.runningVar?.value,
+        }),
+      };
+    },
+  conv1d: () => convolution(nn.Conv1d),
+  conv2d: () => convolution(nn.Conv2d),
+  max_pool1d: () => pool(nn.MaxPool1d),
+  max_pool2d: () => pool(nn.MaxPool2d),
+  avg_pool1d: () => pool(nn.AvgPool1d),
+  avg_pool2d: () => pool(nn.AvgPool2d),
 };
+
+// ---------------------------------------------------------------------------------------------------------------
+// All
+
+export const layers: Adapters = { ...feedForward };

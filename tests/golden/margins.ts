@@ -12,24 +12,24 @@ const none: Options = { reduction: "none" };
 
 /** A head: labels may be inputs or params, and tensors other than features and rows are options. */
 export const head =
-  (name: "arcface", without: readonly string[] = []): (() => Adapter) =>
+  (fn: unknown, without: readonly string[] = []): (() => Adapter) =>
   () =>
   ({ x, weight, target, ...tensors }, { params }) => {
-    const fn = losses[name] as unknown as AnyHead;
+    const { logits } = fn as AnyHead;
     const given = Object.entries({ ...params, ...tensors });
     const options = Object.fromEntries(given.filter(([key]) => !without.includes(key)));
     return {
-      logits: fn.logits(x, weight, target, options),
-      loss_per_sample: fn(x, weight, target, { ...options, ...none }),
-      loss: fn(x, weight, target, options),
+      logits: logits(x, weight, target, options),
+      loss_per_sample: (fn as AnyHead)(x, weight, target, { ...options, ...none }),
+      loss: (fn as AnyHead)(x, weight, target, options),
     };
   };
 
 /** A head with a step: what the step gives first, and the rest for that. */
 const stepped =
-  (name: string, state: string, more: readonly string[] = []) =>
+  (head: unknown, state: string, more: readonly string[] = []) =>
   ({ x, weight, target }: Tensors, options: Options): Tensors => {
-    const fn = (losses as unknown as { readonly [name: string]: AnyHead })[name]!;
+    const fn = head as AnyHead;
     const { loss, [state]: next } = fn.step(x, weight, target, options) as { [name: string]: Tensor };
     const kept = Object.entries(options).filter(([key]) => !more.includes(key));
     const after = { ...Object.fromEntries(kept), [state]: next };
@@ -41,27 +41,22 @@ const stepped =
     };
   };
 
-const heads = [
-  "cosine_softmax",
-  "l_softmax",
-  "sphereface",
-  "cosface",
-  "arcface",
-  "combined_margin",
-  "subcenter_arcface",
-  "circle_loss_classes",
-];
-
-const camel = (name: string): "arcface" =>
-  name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()) as "arcface";
-
 export const margins: Adapters = {
-  ...Object.fromEntries(heads.map((name) => [name, head(camel(name), ["subCenters", "form"])])),
+  cosine_softmax: head(losses.cosineSoftmax),
+  l_softmax: head(losses.lSoftmax),
+  sphereface: head(losses.sphereface),
+  cosface: head(losses.cosface),
+  arcface: head(losses.arcface),
+  combined_margin: head(losses.combinedMargin),
+  // The number of centres is that of the rows.
+  subcenter_arcface: head(losses.subcenterArcface, ["subCenters"]),
+  circle_loss_classes: head(losses.circleLossClasses, ["form"]),
   adacos:
     () =>
     (inputs, { params: { dynamic, previousScale }, floats }) => {
       const { x, weight, target } = inputs;
-      if (dynamic) return stepped("adacos", "scale")(inputs, previousScale ? { scale: previousScale } : {});
+      if (dynamic)
+        return stepped(losses.adacos, "scale")(inputs, previousScale ? { scale: previousScale } : {});
       const scale = Math.SQRT2 * Math.log(weight!.shape[0]! - 1);
       const { adacos } = losses as unknown as { readonly adacos: AnyHead };
       return {
@@ -74,7 +69,7 @@ export const margins: Adapters = {
   curricularface:
     () =>
     (inputs, { params }) =>
-      stepped("curricularface", "t", ["momentum"])(inputs, params),
+      stepped(losses.curricularface, "t", ["momentum"])(inputs, params),
   magface:
     () =>
     (inputs, { params }) => {
@@ -82,7 +77,7 @@ export const margins: Adapters = {
       const { x } = inputs as { x: never };
       const { lA, uA, lM, uM } = params as { [name: string]: number };
       return {
-        ...(head("magface" as "arcface")()(inputs, { params } as never) as Tensors),
+        ...(head(magface)()(inputs, { params } as never) as Tensors),
         margin: magface.margin(x, { lA, uA, lM, uM } as object),
         regularizer: magface.regularizer(x, { lA, uA } as object),
       };

@@ -1,19 +1,87 @@
 // Golden adapters of optimizers, schedules and clipping.
 
+import { tensor } from "../../core/create.ts";
 import type { FloatDType } from "../../core/dtype.ts";
 import { Parameter } from "../../core/parameter.ts";
+import { RowSparse } from "../../core/rowsparse.ts";
 import type { Shape } from "../../core/shape.ts";
-import type { Tensor } from "../../core/tensor.ts";
+import { copyOf, type Tensor } from "../../core/tensor.ts";
 import * as losses from "../../losses/index.ts";
 import * as ops from "../../ops/index.ts";
 import { tanh } from "../../ops/index.ts";
 import * as optim from "../../optim/index.ts";
-import { type Adapter, type Adapters, camelKeys, type Options, stacked } from "./adapter.ts";
+import { schedules } from "../../optim/index.ts";
+import { type Adapter, type Adapters, camelKeys, type Options, stacked, type Tensors } from "./adapter.ts";
 
 export const optimizers: Adapters = {
-  sgd: () => trajectory((params, options) => new optim.SGD(params, options as never)),
-  adam: () => trajectory((params, options) => new optim.Adam(params, options)),
-  adamw: () => trajectory((params, options) => new optim.AdamW(params, options)),
+  sgd: () => trajectory(optim.SGD),
+  adam: () => trajectory(optim.Adam),
+  adamw: () => trajectory(optim.AdamW),
+  adagrad: () => trajectory(optim.Adagrad),
+  rmsprop: () => trajectory(optim.RMSprop),
+  adamax: () => trajectory(optim.Adamax),
+  nadam: () => trajectory(optim.NAdam),
+  radam: () => trajectory(optim.RAdam),
+  adadelta: () => trajectory(optim.Adadelta),
+  lion: () => trajectory(optim.Lion),
+  sparse_sgd: () => ofRows(optim.SGD),
+  sparse_adagrad: () => ofRows(optim.Adagrad),
+  sparse_adam: () => ofRows(optim.SparseAdam),
+  step_lr: () => rates((o) => schedules.step(o as never)),
+  multi_step_lr: () => rates((o) => schedules.multiStep(o as never)),
+  exponential_lr: () => rates((o) => schedules.exponential(o as never)),
+  cosine_lr: () => rates((o) => schedules.cosine(o as never)),
+  cosine_restarts_lr: () => rates((o) => schedules.cosineRestarts(o as never)),
+  linear_lr: () => rates((o) => schedules.linear(o as never)),
+  polynomial_lr: () => rates((o) => schedules.polynomial(o as never)),
+  warmup_cosine_lr: () => rates((o) => schedules.warmupCosine(o as never)),
+  inverse_sqrt_lr: () => rates((o) => schedules.inverseSqrt(o as never)),
+  one_cycle:
+    () =>
+    (_, { params, wanted, floats }) => {
+      const { lr, baseLr } = params as { [name: string]: number };
+      // With a momentum, so that the schedule of it has something to set.
+      const sgd = new optim.SGD([new Parameter(floats([1]))], { lr: lr ?? baseLr ?? 0.1, momentum: 0.9 });
+      const scheduler = new optim.Scheduler(sgd, schedules.oneCycle(renamed(params) as never));
+      const path = Array.from({ length: wanted.lr?.[0] ?? 0 }, () => {
+        const { lr, momentum } = sgd.groups[0]!;
+        scheduler.step();
+        return [lr, momentum];
+      });
+      return {
+        lr: floats(path.map(([lr]) => lr)),
+        momentum: floats(path.map(([, momentum]) => momentum)),
+      };
+    },
+  plateau_lr:
+    () =>
+    ({ metric }, { params: { baseLr, lr = baseLr, ...options }, floats }) => {
+      const sgd = new optim.SGD([new Parameter(floats([1]))], { lr: lr as number });
+      const plateau = new optim.Plateau(sgd, options);
+      const run = (metrics: ArrayLike<number>): Tensors => ({
+        lr: floats(
+          Array.from(metrics, (value) => {
+            const used = sgd.groups[0]!.lr;
+            plateau.step(value);
+            return used;
+          }),
+        ),
+      });
+      return metric!.data().then(run);
+    },
+  clip_grad_norm:
+    () =>
+    (inputs, { params: { maxNorm, eps: _, ...options } }) => {
+      const names = Object.keys(inputs);
+      const { gradients, norm } = optim.clipGradNorm(Object.values(inputs), maxNorm as number, options);
+      return { ...Object.fromEntries(names.map((name, i) => [name, gradients[i]!])), total_norm: norm };
+    },
+  clip_grad_value:
+    () =>
+    (inputs, { params: { clipValue } }) => {
+      const gradients = optim.clipGradValue(Object.values(inputs), clipValue as number);
+      return Object.fromEntries(Object.keys(inputs).map((name, i) => [name, gradients[i]!]));
+    },
   param_groups_adamw:
     () =>
     (inputs, { params }) => {
@@ -71,21 +139,79 @@ export const optimizers: Adapters = {
     },
 };
 
-type Optimizer = { step(gradients: readonly Tensor[]): void };
+type Method = new (params: readonly Parameter[], options: never) => optim.Optimizer;
+
+/** Options without those that say how PyTorch is to compute. */
+const own = ({
+  foreach: _,
+  capturable: __,
+  differentiable: ___,
+  fused: ____,
+  ...options
+}: Options): Options => options;
 
 /** The values of a parameter after each of the given gradients. */
 const trajectory =
-  (make: (params: readonly Parameter[], options: Options) => Optimizer): Adapter =>
+  (method: Method): Adapter =>
   (inputs, { params, floats }) => {
     const { param = floats([1]), grad = floats([[1]]) } = inputs as {
       [name: string]: Tensor<Shape, FloatDType>;
     };
     const p = new Parameter(param);
-    const optimizer = make([p], params);
+    const optimizer = new method([p], own(params) as never);
     const path: Tensor[] = [];
     for (let t = 0; t < grad.shape[0]!; t++) {
       optimizer.step([grad.slice(t)]);
       path.push(p.value);
     }
     return { trajectory: stacked(path) };
+  };
+
+/** A table after some of the steps, each by the gradients of a few rows. */
+const ofRows =
+  (method: Method): Adapter =>
+  (inputs, { params, floats }) => {
+    const { recordedSteps, ...options } = params;
+    const { weight = floats([[1]]), row_grad: grad = floats([[[1]]]) } = inputs as {
+      [name: string]: Tensor<Shape, FloatDType>;
+    };
+    const p = new Parameter(weight);
+    const optimizer = new method([p], own(options) as never);
+    const { row_ids: ids } = inputs as { [name: string]: Tensor<Shape, "i32"> };
+    const path: Tensor[] = [];
+    const run = async (): Promise<Tensors> => {
+      const [steps, size] = ids!.shape as readonly number[] as [number, number];
+      const named = await ids!.data();
+      for (let t = 0; t < steps; t++) {
+        // On a GPU rows are known where they came from the host.
+        const rows = tensor(named.slice(t * size, (t + 1) * size), { device: ids!.device });
+        optimizer.step([new RowSparse(weight.shape, rows, grad.slice(t))]);
+        if ((recordedSteps as number[] | undefined)?.includes(t + 1) ?? true) path.push(copyOf(p.value));
+      }
+      return { weight_at: stacked(path) };
+    };
+    return run();
+  };
+
+/** Options of schedules under the names that all of them share here. */
+function renamed(options: Options): Options {
+  const names: Options = {
+    tMax: "total",
+    totalIters: "total",
+    totalSteps: "total",
+    etaMin: "min",
+    maxLr: "max",
+    annealStrategy: "anneal",
+  };
+  const { baseLr: _, lr: __, lastEpoch: ___, cycleMomentum: ____, ...rest } = options;
+  return Object.fromEntries(Object.entries(rest).map(([name, value]) => [names[name] ?? name, value]));
+}
+
+/** The rates of a schedule from step 0 on. */
+const rates =
+  (make: (options: Options) => optim.Schedule): Adapter =>
+  (_, { params, wanted, floats }) => {
+    const { baseLr, lr = baseLr } = params;
+    const schedule = make(renamed(params));
+    return { lr: floats(Array.from({ length: wanted.lr?.[0] ?? 0 }, (_, t) => schedule(t, lr as number))) };
   };

@@ -1,16 +1,75 @@
-// Golden adapters of output layers, sampling and contrastive losses.
+// Golden adapters of output layers and contrastive losses.
 
+import { tensor } from "../../core/create.ts";
+import type { FloatDType } from "../../core/dtype.ts";
+import type { Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import * as losses from "../../losses/index.ts";
-import type { Adapters } from "./adapter.ts";
+import * as nn from "../../nn/index.ts";
+import { type Adapters, type Tensors, withTensors } from "./adapter.ts";
 import { head } from "./margins.ts";
 
+type Floats = Tensor<Shape, FloatDType>;
+
 export const outputs: Adapters = {
+  // Output layers
+  adaptive_log_softmax:
+    () =>
+    ({ x, target, ...weights }, { params }) => {
+      const { inFeatures, nClasses, cutoffs, divValue: div, headBias } = params as unknown as Adaptive;
+      const layer = new nn.AdaptiveSoftmax(inFeatures, nClasses, { cutoffs, div, headBias, ...like(x) });
+      const path = (name: string): string => name.replace(".proj.", ".0.").replace(".out.", ".1.");
+      withTensors(layer, Object.fromEntries(Object.entries(weights).map(([name, t]) => [path(name), t])));
+      return answers(layer, x!, target!);
+    },
+  adaptive_optimal_cutoffs:
+    () =>
+    async ({ frequency }, { params, floats }) => {
+      const { nClusters: clusters, inFeatures: dim, divValue: div } = params as unknown as Adaptive;
+      const found = nn.adaptiveCutoffs(await frequency!.data(), { clusters, dim, div });
+      return {
+        cutoffs: tensor(found.cutoffs, { dtype: "i32" }),
+        cost: floats(found.cost),
+        full_cost: floats(found.fullCost),
+        speedup: floats(found.speedup),
+      };
+    },
+  class_based_softmax:
+    () =>
+    ({ x, target, assignment, ...weights }) => {
+      const layer = new nn.ClassBasedSoftmax(x!.shape.at(-1)!, assignment!.dataSync(), like(x));
+      return answers(withTensors(layer, weights), x!, target!);
+    },
+  hierarchical_softmax:
+    () =>
+    ({ x, target, "tree.left": left, "tree.right": right, ...weights }, { params: { topk } }) => {
+      const tree = { left: left!.dataSync(), right: right!.dataSync() } as nn.Tree;
+      const layer = withTensors(new nn.HierarchicalSoftmax(x!.shape.at(-1)!, tree, like(x)), weights);
+      const { values, indices } = layer.topK(x as Floats, topk as number);
+      return {
+        ...answers(layer, x!, target!),
+        topk_log_prob: values,
+        topk_index: indices,
+        path_length: tensor(nn.codeLengths(tree)),
+      };
+    },
+  balanced_tree:
+    () =>
+    (_, { params: { nClasses } }) =>
+      treeOf(nn.balancedTree(nClasses as number)),
+  huffman_tree:
+    () =>
+    async ({ frequency }, { floats }) => {
+      const f = await frequency!.data();
+      const tree = nn.huffmanTree(f);
+      const length = nn.codeLengths(tree).reduce((sum, l, i) => sum + l * f[i]!, 0);
+      return { ...treeOf(tree), weighted_path_length: floats(length) };
+    },
   // Contrastive losses
   info_nce:
     () =>
     ({ query, key, target }, call) =>
-      head("infoNce" as "arcface")()({ x: query!, weight: key!, target: target! }, call),
+      head(losses.infoNce)()({ x: query!, weight: key!, target: target! }, call),
   nt_xent:
     () =>
     ({ z }, { params: { temperature } }) => {
@@ -26,3 +85,30 @@ export const outputs: Adapters = {
     ({ z, label }, { params: { temperature } }) =>
       losses.supConLoss(z as never, label as never, { temperature: temperature as number }),
 };
+
+/** Parameters of the adaptive softmax and its cutoffs. */
+interface Adaptive {
+  readonly inFeatures: number;
+  readonly nClasses: number;
+  readonly cutoffs: number[];
+  readonly divValue: number;
+  readonly headBias: boolean;
+  readonly nClusters: number;
+}
+
+/** Options for parameters beside a tensor, if there is one. */
+const like = (x: Tensor | undefined): { dtype: FloatDType; device: Tensor["device"] } | object =>
+  x ? { dtype: x.dtype as FloatDType, device: x.device } : {};
+
+/** What every output layer answers. */
+const answers = (layer: nn.OutputLayer<FloatDType>, x: Tensor, target: Tensor): Tensors => ({
+  ...layer.forward(x as Floats, target as Tensor<Shape, "i32">),
+  log_prob: layer.logProb(x as Floats),
+  predict: layer.predict(x as Floats),
+});
+
+const treeOf = (tree: nn.Tree): Tensors => ({
+  left: tensor(tree.left),
+  right: tensor(tree.right),
+  code_length: tensor(nn.codeLengths(tree)),
+});

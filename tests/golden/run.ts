@@ -64,7 +64,7 @@ export async function runCase(c: Case, setting: Setting): Promise<Outcome> {
   using _ = openScope();
   try {
     return outcome(
-      c.throws ? refusals(c, c.throws, adapter, setting) : await differences(c, adapter, setting),
+      await (c.throws ? refusals(c, c.throws, adapter, setting) : differences(c, adapter, setting)),
     );
   } catch (error) {
     return outcome([
@@ -88,6 +88,7 @@ function callOf(c: Case, { device, dtype }: Setting): Call {
   return {
     params: c.params,
     axis: c.axis === -1 ? {} : { axis: c.axis },
+    wanted: Object.fromEntries(Object.entries(c.outputs).map(([name, { shape }]) => [name, shape])),
     floats: (data, shape) => tensor(data as number[], { dtype, device, ...(shape ? { shape } : {}) }),
   };
 }
@@ -102,9 +103,14 @@ function tensorsOf(
 }
 
 /** What is wrong with the error that a case asks for. */
-function refusals(c: Case, words: readonly string[], adapter: Adapter, setting: Setting): string[] {
+async function refusals(
+  c: Case,
+  words: readonly string[],
+  adapter: Adapter,
+  setting: Setting,
+): Promise<string[]> {
   try {
-    adapter(tensorsOf(c.inputs, setting), callOf(c, setting));
+    await adapter(tensorsOf(c.inputs, setting), callOf(c, setting));
   } catch (error) {
     const ours = Object.values(errors).some(
       (kind) => typeof kind === "function" && kind.prototype instanceof Error && error instanceof kind,

@@ -211,10 +211,46 @@ const labelled = ({ rows, n }: Sizes, x: Floats, index: Parameters<Fitted>[2], o
   { ...options, reduction: "none" },
 ];
 
+/** Features of seven or so classes, and candidates for all rows. */
+const ofCandidates =
+  (counts: boolean): (typeof fitted)[string] =>
+  ({ rows, n }, x, index) => [
+    x([rows, n]),
+    x([7, n]),
+    x([7]),
+    index([rows], 7),
+    {
+      sampled: index([5], 7),
+      ...(counts
+        ? { expectedTrue: x([rows], "expectedTrue"), expectedSampled: x([5], "expectedSampled") }
+        : {}),
+      reduction: "none",
+    },
+  ];
+
 /** Ops whose arguments must fit one another: x, and what is made beside it. */
 const fitted: { readonly [name: string]: Fitted } = {
   matmul: ({ rows, n }, x) => [x([few(rows), n]), x([n, few(rows) + 1])],
   linear: ({ rows, n }, x) => [x([few(rows), n]), x([few(rows) + 1, n]), x([few(rows) + 1])],
+  patches: ({ rows, n }, x) => [x([1, Math.min(rows, 5), 2, n]), [1, 2], { padding: [1, 1], stride: [1, 2] }],
+  conv1d: ({ rows, n }, x) => [
+    x([2, 2, n]),
+    x([Math.min(rows, 5), 2, Math.min(n, 3)]),
+    { bias: x([Math.min(rows, 5)]), padding: 2, stride: 2, dilation: 2 },
+  ],
+  conv2d: ({ rows, n }, x) => [
+    x([2, 4, 3, n]),
+    x([2, 2, 2, 2]),
+    { groups: 2, padding: 1, bias: x([2]), stride: [1, 1 + (rows % 2)] },
+  ],
+  maxPool1d: ({ rows, n }, x) => [x([Math.min(rows, 5), n]), 2, { padding: 1, stride: 1 }],
+  maxPool2d: ({ rows, n }, x) => [x([Math.min(rows, 5), 3, n]), [2, 3], { padding: 1, stride: [2, 1] }],
+  avgPool1d: ({ rows, n }, x) => [
+    x([Math.min(rows, 5), n]),
+    2,
+    { padding: 1, stride: 1, countIncludePad: false },
+  ],
+  avgPool2d: ({ rows, n }, x) => [x([Math.min(rows, 5), 3, n]), [2, 3], { padding: 1, ceilMode: true }],
   transpose: ({ rows, n }, x) => [x([rows, n])],
   concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
   pad: ({ rows, n }, x) => [
@@ -290,6 +326,10 @@ const fitted: { readonly [name: string]: Fitted } = {
     { reduction: "none" },
   ],
   prototypeSeparationLoss: ({ rows, n }, x) => [x([1 + pairs(rows), n]), { reduction: "none" }],
+  nceLoss: ofCandidates(true),
+  negativeSamplingLoss: ofCandidates(false),
+  rankingNceLoss: ofCandidates(true),
+  sampledSoftmaxLoss: ofCandidates(true),
 };
 
 /** Whether an op has arguments of any size; the others are called with the sizes of their examples. */

@@ -4,7 +4,7 @@
 import { type DType, isFloat, type TypedArray } from "../../dtype.ts";
 import { sizeOf } from "../../shape.ts";
 import { randomWords, unitDouble, unitFloat } from "../../threefry.ts";
-import type { MatrixOperand, View } from "../backend.ts";
+import type { MatrixOperand, View, Windows } from "../backend.ts";
 
 /** out[b] = a[b] · b[b], plus a bias in every row; sums in doubles, from the first to the last. */
 export function matmul(
@@ -112,6 +112,17 @@ export function gather(
   }
 }
 
+export function putRows(
+  x: TypedArray,
+  index: TypedArray,
+  out: TypedArray,
+  count: number,
+  inner: number,
+): void {
+  for (let i = 0; i < count; i++)
+    for (let r = 0; r < inner; r++) out[index[i]! * inner + r] = x[i * inner + r]!;
+}
+
 export function scatterAdd(
   x: TypedArray,
   index: TypedArray,
@@ -188,6 +199,49 @@ export function cumsum(x: TypedArray, out: TypedArray, rows: number, n: number, 
       sum += x[at]!;
       out[at] = sum;
     }
+  }
+}
+
+/** Visits the taps of all windows of a plane, in order; `at` is the place of a tap in the plane. */
+function eachTap(
+  { plane, count, step, taps, apart }: Windows,
+  visit: (at: number, window: number, tap: number) => void,
+): void {
+  for (let window = 0; window < count[0] * count[1]; window++) {
+    const row = Math.floor(window / count[1]) * step[0];
+    const column = (window % count[1]) * step[1];
+    for (let tap = 0; tap < taps[0] * taps[1]; tap++) {
+      const down = row + Math.floor(tap / taps[1]) * apart[0];
+      visit(down * plane[1] + column + (tap % taps[1]) * apart[1], window, tap);
+    }
+  }
+}
+
+/** Planes of sums of what their windows hold: x is [planes, taps, windows]. */
+export function foldWindows(x: TypedArray, out: TypedArray, planes: number, windows: Windows): void {
+  const { plane, count, taps } = windows;
+  const size = plane[0] * plane[1];
+  const each = count[0] * count[1];
+  const sums = new Float64Array(planes * size);
+  for (let p = 0; p < planes; p++) {
+    const from = p * taps[0] * taps[1] * each;
+    eachTap(windows, (at, window, tap) => {
+      sums[p * size + at]! += x[from + tap * each + window]!;
+    });
+  }
+  out.set(sums);
+}
+
+/** The place in its plane of the first largest entry of each window, of the first NaN where there is one. */
+export function windowArgmax(x: TypedArray, out: TypedArray, planes: number, windows: Windows): void {
+  const { plane, count } = windows;
+  const size = plane[0] * plane[1];
+  for (let p = 0; p < planes; p++) {
+    const first = p * count[0] * count[1];
+    eachTap(windows, (at, window, tap) => {
+      const [v, best] = [x[p * size + at]!, x[p * size + out[first + window]!]!];
+      if (tap === 0 || v > best || (Number.isNaN(v) && !Number.isNaN(best))) out[first + window] = at;
+    });
   }
 }
 

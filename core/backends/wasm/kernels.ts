@@ -16,7 +16,7 @@ const elements: Readonly<Record<DType, { readonly load: number; readonly store: 
 };
 
 /** Counts down, and starts the loop's next turn while something is left. */
-function again(f: Fn, counter: Local, loop: Label): Fn {
+export function again(f: Fn, counter: Local, loop: Label): Fn {
   return f.get(counter).i32(1).op(op.i32Sub).tee(counter).brIf(loop).end();
 }
 
@@ -277,7 +277,7 @@ interface IndexedParts {
   run(dense: Local, indexed: Local, bytes: Local): void;
 }
 
-/** The loops of `gather` and `scatterAdd`. */
+/** The loops of `gather`, `scatterAdd` and `putRows`. */
 function emitIndexed(f: Fn, params: Eight, { width, dense, indexed, entry, run }: IndexedParts): void {
   const [, index, , outer, size, inner, count, perOuter] = params;
   const [bytes, slab, at, left, to, r] = [
@@ -335,11 +335,30 @@ export function compileGather(dtype: DType, memory: WebAssembly.Memory): Indexed
   return m.instantiate(memory).gather as Indexed;
 }
 
+/** Adds the entry at one address to that at another. */
+export function addEntry(f: Fn, { scalar: { load, store, add } }: Lanes, from: Local, to: Local): Fn {
+  return f.get(to).get(to).load(load).get(from).load(load).op(add).store(store);
+}
+
+/** Adds `bytes` of neighbouring entries to others; both addresses come out behind them. */
+export function addRun(f: Fn, v: Lanes, from: Local, to: Local, bytes: Local): void {
+  const end = f.local("i32");
+  f.get(from).get(bytes).op(op.i32Add).set(end);
+  const vectors = f.block();
+  const vector = f.loop();
+  f.get(end).get(from).op(op.i32Sub).i32(16).op(op.i32LtU).brIf(vectors);
+  f.get(to).get(to).load(op.v128Load).get(from).load(op.v128Load).op(v.add).store(op.v128Store);
+  f.advance(from, 16).advance(to, 16).br(vector).end().end();
+  const singles = f.block();
+  const single = f.loop();
+  f.get(from).get(end).op(op.i32Eq).brIf(singles);
+  addEntry(f, v, from, to).advance(from, v.bytes).advance(to, v.bytes).br(single).end().end().free(end);
+}
+
 /** out[o, index[…], r] += x[o, i, r] into zeros, in the order of the indices. */
 export function compileScatterAdd(dtype: FloatDType, memory: WebAssembly.Memory): Indexed {
   const m = new WasmModule();
   const v = lanes[dtype];
-  const { load, store, add } = v.scalar;
   m.function("scatterAdd", indexedParams, [], (f, params) => {
     const [x, , out, outer, size, inner] = params;
     f.get(out)
@@ -350,29 +369,32 @@ export function compileScatterAdd(dtype: FloatDType, memory: WebAssembly.Memory)
       .op(op.i32Mul, op.i32Mul)
       .i32(v.shift)
       .op(op.i32Shl, op.memoryFill);
-    const addEntry = (from: Local, to: Local): Fn =>
-      f.get(to).get(to).load(load).get(from).load(load).op(add).store(store);
     emitIndexed(f, params, {
       width: v.bytes,
       dense: x,
       indexed: out,
-      entry: addEntry,
-      run: (from, to, bytes) => {
-        const end = f.local("i32");
-        f.get(from).get(bytes).op(op.i32Add).set(end);
-        const vectors = f.block();
-        const vector = f.loop();
-        f.get(end).get(from).op(op.i32Sub).i32(16).op(op.i32LtU).brIf(vectors);
-        f.get(to).get(to).load(op.v128Load).get(from).load(op.v128Load).op(v.add).store(op.v128Store);
-        f.advance(from, 16).advance(to, 16).br(vector).end().end();
-        const singles = f.block();
-        const single = f.loop();
-        f.get(from).get(end).op(op.i32Eq).brIf(singles);
-        addEntry(from, to).advance(from, v.bytes).advance(to, v.bytes).br(single).end().end().free(end);
-      },
+      entry: (from, to) => addEntry(f, v, from, to),
+      run: (from, to, bytes) => addRun(f, v, from, to, bytes),
     });
   });
   return m.instantiate(memory).scatterAdd as Indexed;
+}
+
+/** out[o, index[…], r] = x[o, i, r]; what no index names stays. */
+export function compilePutRows(dtype: DType, memory: WebAssembly.Memory): Indexed {
+  const m = new WasmModule();
+  const { load, store } = elements[dtype];
+  m.function("putRows", indexedParams, [], (f, params) => {
+    const [x, , out] = params;
+    emitIndexed(f, params, {
+      width: dtypes[dtype].width,
+      dense: x,
+      indexed: out,
+      entry: (from, to) => f.get(to).get(from).load(load).store(store),
+      run: (from, to, bytes) => copyRun(f, from, to, bytes, dtype),
+    });
+  });
+  return m.instantiate(memory).putRows as Indexed;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

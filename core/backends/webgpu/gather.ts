@@ -37,6 +37,31 @@ export function gather(
   run(gpu, gathering, [x, index, out], total, [size, inner, count, Number(perOuter), missing]);
 }
 
+const putting: Shader = {
+  label: "putRows",
+  reads: ["x: u32", "index: u32"],
+  writes: ["out: u32"],
+  words: ["size", "inner"],
+  main: `
+let position = index[i / inner];
+if (position < size) { out[position * inner + i % inner] = x[i]; }
+`,
+};
+
+/** Writes rows in place; other rows stay. */
+export function putRows(
+  gpu: Queue,
+  _: DType,
+  x: Block,
+  index: Block,
+  out: Block,
+  size: number,
+  inner: number,
+  count: number,
+): void {
+  run(gpu, putting, [x, index, out], count * inner, [size, inner]);
+}
+
 /** Where the run of each position begins in a sorted list; the place behind the last comes last. */
 const bounds: Shader = {
   label: "scatterAdd bounds",

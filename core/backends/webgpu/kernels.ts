@@ -4,13 +4,14 @@
 import type { HandKernel } from "../backend.ts";
 import type * as declared from "../kernels.ts";
 import { copy, copyInto, fill, filling, plain } from "./copy.ts";
-import { gather, gathering, scatterAdd } from "./gather.ts";
+import { gather, gathering, putRows, scatterAdd } from "./gather.ts";
 import { matmul } from "./matmul.ts";
 import type { Queue } from "./queue.ts";
 import { random } from "./random.ts";
 import { compileAhead } from "./shader.ts";
 import { argsort } from "./sort.ts";
 import { cumsum, sumMiddle, summing } from "./sums.ts";
+import { foldWindows, windowArgmax } from "./windows.ts";
 
 export { copy, copyInto, fill };
 
@@ -27,9 +28,12 @@ export const handKernels: { readonly [name: string]: (gpu: Queue, ...args: never
   matmul,
   gather,
   scatterAdd,
+  putRows,
   sumMiddle,
   sort,
   cumsum,
+  foldWindows,
+  windowArgmax,
   random,
 } satisfies Forms;
 
