@@ -363,7 +363,9 @@ const nearest: Loss = /* @__PURE__ */ rowLoss("prototypeSeparationLoss", {
 
 /**
  * The cosine of each prototype [C, d] to its nearest neighbour: what has to fall for prototypes to spread over the sphere. Use
- * `normalize` on them after each step. The optimum for C ≤ d + 1 is a simplex, with cosine −1/(C − 1).
+ * `normalize` on them after each step. The optimum for C ≤ d + 1 is a simplex, with cosine −1/(C − 1). For more prototypes lower
+ * the largest of all, `max(prototypeSeparationLoss(p, { reduction: "none" }))`: under the mean two of them can be pressed together
+ * by their neighbours, and where they meet the cosine has no slope.
  *
  * @formula L_i=\max_{j\ne i}\cos(P_i,P_j)
  * @gradient dc_{ij}=1\ \text{for the first}\ j\ \text{of the largest cosine}

@@ -105,8 +105,11 @@ export const normalize: RowMap = /* @__PURE__ */ describeAs(
   },
 );
 
-/** The Euclidean length of a row, in a formula. */
-export const lengthOf = (x: Row): Scalar => polar(x).length;
+/** The Euclidean length of a row, in a formula; 0 for a row that has no direction. */
+export function lengthOf(x: Row): Scalar {
+  const { length, vanishes } = polar(x);
+  return select(vanishes, 0, length) as Scalar;
+}
 
 /** The Euclidean length of each row, of any size; its gradient is the direction. */
 export const lengths: (x: Tensor<Shape, FloatDType>) => Tensor<Shape, FloatDType> =

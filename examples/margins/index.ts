@@ -87,7 +87,7 @@ function anglesOf(x: Floats, rows: Floats, labels: readonly number[]): { own: nu
   return { own: mean(own), nearest: mean(nearest) };
 }
 
-/** The probability that two digits of one class are more alike than two of different ones, ties counting half. */
+/** The probability that two digits of one class are more alike than two of different ones. */
 function aucOf(x: Floats, labels: readonly number[]): number {
   const cosines = matmul(normalize(x), normalize(x).transpose()).toArray() as number[][];
   const pairs = cosines.flatMap((row, i) =>
