@@ -17,6 +17,24 @@ export function showValue(value: unknown): string {
   return typeof name === "string" && name !== "Object" ? `a ${name}` : "an object";
 }
 
+/** The known names that resemble a name most, the nearest first. */
+export function nearest(name: string, known: readonly string[]): string[] {
+  const away = new Map(known.map((other) => [other, distance(name.toLowerCase(), other.toLowerCase())]));
+  return known.toSorted((a, b) => away.get(a)! - away.get(b)!);
+}
+
+/** How many letters have to be changed, added or left out to make one word of another. Source: Levenshtein 1966. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++)
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (a[i] === b[j] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}
+
 function sentence(place: string, finding: string, wayOut: string): string {
   return `${place}: ${finding}; ${wayOut}`;
 }
@@ -48,6 +66,14 @@ export class DomainError extends RangeError {
 /** An argument of the wrong kind altogether: a string for a tensor, an unknown option. */
 export class ArgumentError extends TypeError {
   override readonly name = "ArgumentError";
+  constructor(place: string, finding: string, wayOut: string) {
+    super(sentence(place, finding, wayOut));
+  }
+}
+
+/** Bytes or text that are not what their format says: cut off, damaged, or of another format. */
+export class FormatError extends SyntaxError {
+  override readonly name = "FormatError";
   constructor(place: string, finding: string, wayOut: string) {
     super(sentence(place, finding, wayOut));
   }

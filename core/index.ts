@@ -15,6 +15,7 @@ export {
   zeros,
   zerosLike,
 } from "./create.ts";
+export { type CustomContext, type CustomRule, customOp } from "./custom.ts";
 export { useDevice } from "./device.ts";
 export type { ArrayOf, DType, FloatDType, TypedArray } from "./dtype.ts";
 export {
@@ -23,6 +24,7 @@ export {
   DeviceLostError,
   DomainError,
   DTypeError,
+  FormatError,
   GradientError,
   LifetimeError,
   OutOfMemoryError,
@@ -46,7 +48,7 @@ export {
 export { rowLoss } from "./rowloss.ts";
 export { type RowMap, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
 export { RowSparse } from "./rowsparse.ts";
-export { keep, type Memory, memory, openScope, scope } from "./scope.ts";
+export { keep, type Memory, memory, openScope, resetPeak, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";
 export { grad, stopGradient, Tape, tape, valueAndGrad, vjp } from "./tape.ts";
 export { Tensor } from "./tensor.ts";

@@ -37,17 +37,25 @@ export function randomKey(seed: number): Key {
 export function split(key: Key, count = 2): Key[] {
   checkKey("split", key);
   checkShape("split", [count]);
+  return Array.from({ length: count }, (_, i) => child(key, i));
+}
+
+/** The i-th of the keys that `split` makes, without those before it. */
+export function child(key: Key, i: number): Key {
   const words = new Uint32Array(2);
-  return Array.from({ length: count }, (_, i) => {
-    // The second counter word keeps children apart from the stream itself.
-    threefry(key, i, 1, words, 0);
-    return [words[0]!, words[1]!];
-  });
+  // The second counter word keeps children apart from the stream itself.
+  threefry(key, i, 1, words, 0);
+  return [words[0]!, words[1]!];
+}
+
+/** Whether a value is a key: two words of 32 bits. */
+export function isKey(value: unknown): value is Key {
+  const isWord = (w: unknown): boolean => typeof w === "number" && w >>> 0 === w;
+  return Array.isArray(value) && value.length === 2 && value.every(isWord);
 }
 
 function checkKey(place: string, key: unknown): asserts key is Key {
-  const isWord = (w: unknown): boolean => typeof w === "number" && w >>> 0 === w;
-  if (!Array.isArray(key) || key.length !== 2 || !key.every(isWord))
+  if (!isKey(key))
     throw new ArgumentError(
       place,
       `${showValue(key)} is no key`,

@@ -119,8 +119,8 @@ export interface Stated {
 }
 
 interface RowOpOptions {
-  /** Whether results are rows (a formula that gives a scalar is repeated along them) or one number per row. */
-  readonly gives: Kind;
+  /** Whether results are rows (a formula that gives a scalar is repeated along them) or one number per row; "each": as each formula is. */
+  readonly gives: Kind | "each";
   readonly params: Params;
   readonly program: (inputs: never) => Stated;
   /** How result k is stored; floats by default. */
@@ -167,10 +167,10 @@ export class RowOp {
       });
       const { results, vjp } = this.options.program(named as never);
       const { gives } = this.options;
-      for (const e of results) checkResult(this.name, e, gives);
+      for (const e of results) checkResult(this.name, e, gives === "each" ? e.kind : gives);
       const stored =
         this.options.stored ?? results.map((e) => (e.sort === "bool" ? "bool" : integers ? "i32" : "float"));
-      const kinds = results.map(() => gives);
+      const kinds = results.map((e) => (gives === "each" ? e.kind : gives));
       found = new Formula(this.name, inputs, results, { kinds, stored, vjp, nanRows: this.options.nanRows });
       this.variants.set(key, found);
     }

@@ -100,11 +100,15 @@ export class RowSparse<D extends FloatDType = FloatDType> {
   }
 
   /** The sum with another gradient of the same table. */
-  plus(other: RowSparse<D>): RowSparse<D> {
+  plus(other: RowSparse): RowSparse<D> {
     const rows = joined(this.rows, other.rows, []) as Tensor<readonly [number], "i32">;
     const hosts = [this.rows.host, other.rows.host];
     if (hosts[0] && hosts[1]) rows.host = Int32Array.of(...hosts[0], ...hosts[1]);
-    return trusted(this.shape, rows, joined(this.values, other.values, this.shape.slice(1)));
+    return trusted(
+      this.shape,
+      rows,
+      joined(this.values, other.values as Tensor<Shape, D>, this.shape.slice(1)),
+    );
   }
 
   /** The gradient as a tensor of the table's shape. */

@@ -144,7 +144,7 @@ export interface Memory {
   readonly bytes: number;
   /** Bytes kept for reuse. */
   readonly pool: number;
-  /** The largest `bytes` so far. */
+  /** The largest `bytes` so far, or since `resetPeak`. */
   readonly peak: number;
 }
 
@@ -158,6 +158,19 @@ export function memory(): Memory {
     total.peak += use.peak;
   }
   return total;
+}
+
+/**
+ * Has `memory().peak` count from what is held now, on all devices: to learn what a computation needs at most.
+ *
+ * @example
+ * const before = memory().bytes;
+ * resetPeak();
+ * step();
+ * const extra = memory().peak - before; // bytes
+ */
+export function resetPeak(): void {
+  for (const backend of Object.values(made)) backend.resetPeak();
 }
 
 // ---------------------------------------------------------------------------------------------------------------

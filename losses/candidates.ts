@@ -229,7 +229,7 @@ function logCounts(
   const check = (data: ArrayLike<number>): void => {
     for (let i = 0; i < data.length; i++) {
       const v = data[i]!;
-      if (!(v > 0 && v < Number.POSITIVE_INFINITY) && counts(i))
+      if (!(typeof v === "number" && v > 0 && v < Number.POSITIVE_INFINITY) && counts(i))
         throw new DomainError(
           place,
           `${key}[${i}] is ${showValue(v)}`,

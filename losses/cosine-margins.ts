@@ -26,6 +26,7 @@ import { reshape } from "../core/views.ts";
 import { cos } from "../core/words.ts";
 import { max } from "../ops/reduce.ts";
 import {
+  type CenterHead,
   cosines,
   type Features,
   type Head,
@@ -364,7 +365,7 @@ export const lSoftmax: Head<FactorOptions> = /* @__PURE__ */ head("lSoftmax", {
  * @see arcface: K = 1
  * @example subcenterArcface(x, weight, [1], { scale: 64, margin: 0.5 }) // weight: [classes, 3, features]
  */
-export const subcenterArcface: Head<ArcOptions> = /* @__PURE__ */ head("subcenterArcface", {
+export const subcenterArcface: CenterHead<ArcOptions> = /* @__PURE__ */ head("subcenterArcface", {
   doc: "ArcFace with several centres for each class, of which the nearest counts.",
   source: "Deng, Guo, Liu, Gong & Zafeiriou 2020 (sub-center ArcFace)",
   params: arcParams,

@@ -4,7 +4,7 @@
 
 import { tensor } from "../core/create.ts";
 import type { DType, FloatDType } from "../core/dtype.ts";
-import { ArgumentError, showValue } from "../core/errors.ts";
+import { ArgumentError, nearest, showValue } from "../core/errors.ts";
 import { checkOptions, type Op } from "../core/op.ts";
 import type { IgnoreOption, Loss, LossOptions } from "../core/rowloss.ts";
 import type { AxisOption, OptionsArgument, RowMap } from "../core/rowop.ts";
@@ -188,25 +188,11 @@ function named(
   const op = ops.find(({ info }) => info.name === name);
   if (op !== undefined) return op;
   const names = [...ops.map(({ info }) => info.name), ...more];
-  const away = (known: string): number => distance(String(name).toLowerCase(), known.toLowerCase());
-  const nearest = names.toSorted((a, b) => away(a) - away(b)).slice(0, 3);
   throw new ArgumentError(
     place,
     `there is no ${what} named ${showValue(name)}`,
-    `the nearest are ${nearest.join(", ")}`,
+    `the nearest are ${nearest(String(name), names).slice(0, 3).join(", ")}`,
   );
-}
-
-/** How many letters have to be changed, added or left out to make one word of another. Source: Levenshtein 1966. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++)
-      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (a[i] === b[j] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

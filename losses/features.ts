@@ -5,6 +5,7 @@ import type { Op } from "../core/op.ts";
 import * as adaptive from "./adaptive-margins.ts";
 import * as contrastive from "./contrastive.ts";
 import * as cosine from "./cosine-margins.ts";
+import * as fused from "./fused.ts";
 import * as pairs from "./pairs.ts";
 import * as near from "./prototypes.ts";
 import * as sampled from "./sampled.ts";
@@ -22,7 +23,12 @@ export {
   sphereface,
   subcenterArcface,
 } from "./cosine-margins.ts";
-export type { Head, HeadOptions, SteppedHead } from "./heads.ts";
+export {
+  type FusedLinearCrossEntropy,
+  type FusedLinearCrossEntropyOptions,
+  fusedLinearCrossEntropy,
+} from "./fused.ts";
+export type { CenterHead, Head, HeadOptions, SteppedHead } from "./heads.ts";
 export { type BatchLoss, circleLoss, circleLossClasses, type LabelledLoss } from "./pairs.ts";
 export {
   type CenterLoss,
@@ -83,4 +89,6 @@ export const allFeatureLosses: readonly Op[] = /* @__PURE__ */ Object.freeze([
   sampled.negativeSamplingLoss,
   sampled.rankingNceLoss,
   sampled.sampledSoftmaxLoss,
+  // Of a whole layer
+  fused.fusedLinearCrossEntropy,
 ] as unknown as Op[]);

@@ -78,6 +78,22 @@ export interface Head<O extends object = object> extends Op {
   ): Tensor<Result<Linear<X, W>>, D>;
 }
 
+/** A head with K rows for each class: `weight` has shape [C, K, d]. */
+export interface CenterHead<O extends object = object> extends Op {
+  <D extends FloatDType>(
+    x: Tensor<Shape, D>,
+    weight: Tensor<Shape, NoInfer<D>>,
+    target: Labels,
+    ...rest: OptionsArgument<O & HeadOptions>
+  ): Tensor<Shape, D>;
+  logits<D extends FloatDType>(
+    x: Tensor<Shape, D>,
+    weight: Tensor<Shape, NoInfer<D>>,
+    target: Labels,
+    ...rest: OptionsArgument<O & IgnoreOption>
+  ): Tensor<Shape, D>;
+}
+
 /** A head that keeps a number between the steps of a training. `step` gives the loss and the number that goes with it. */
 export interface SteppedHead<O extends object, State extends string, More extends object = object>
   extends Head<O> {

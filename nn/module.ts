@@ -2,10 +2,25 @@
 // Computes nothing itself and knows no layer.
 
 import type { DeviceName } from "../core/backends/backend.ts";
+import { cpuBackend } from "../core/device.ts";
+import type { DType } from "../core/dtype.ts";
 import { ArgumentError, showValue } from "../core/errors.ts";
 import { display } from "../core/inspect.ts";
 import { Parameter } from "../core/parameter.ts";
-import { isRecord } from "../core/scope.ts";
+import { isKey, type Key } from "../core/random.ts";
+import { isRecord, passingOn } from "../core/scope.ts";
+import type { Shape } from "../core/shape.ts";
+import { hostTensor, type Tensor, viewOf } from "../core/tensor.ts";
+import {
+  beside,
+  fileName,
+  type LoadOptions,
+  type LoadResult,
+  matched,
+  type Place,
+  readable,
+  type StateDict,
+} from "./state.ts";
 
 /**
  * The base of layers and models. Parameters and modules held in fields (or in arrays and records in fields) belong to it.
@@ -81,16 +96,129 @@ export abstract class Module {
     return this;
   }
 
-  /** Goes through everything inside, members of modules after the modules themselves. */
-  private visit(path: string, seen: Set<unknown>, found: (path: string, member: unknown) => void): void {
+  /**
+   * The parameters, trainable or not, by PyTorch's names: the path of fields in snake_case, so that `selfAttn.inProjWeight` is
+   * `self_attn.in_proj_weight`. A shared one stands under each of its names. The tensors share the memory of the parameters and
+   * keep these values when training goes on. Random keys are not among them: `randomState`.
+   *
+   * Throws ArgumentError where two parameters have one name in this spelling.
+   * @example
+   * await saveFile("model.safetensors", model.stateDict());
+   */
+  stateDict(): StateDict {
+    return Object.fromEntries(
+      this.cells().flatMap(({ names, cell: { value } }) => {
+        const view = viewOf(value, value.shape, null, value.offset);
+        return names.map((name): [string, Tensor] => [name, view]);
+      }),
+    );
+  }
+
+  /**
+   * Gives the parameters the values of a dict of the names that `stateDict` has. The dict stays as it is. Of a shared parameter
+   * one name is enough. Everything is checked first: when it refuses, nothing has changed.
+   *
+   * Floats of another width are refused, since that rounds or pretends to digits: `{ cast: true }` converts them. With
+   * `{ strict: false }` the names that both have are loaded. Returns the names that had no counterpart.
+   *
+   * Throws ArgumentError for names that are missing or unknown, ShapeError and DTypeError for tensors that do not fit,
+   * DeviceError for tensors on a GPU where the parameters live elsewhere: `await t.to(…)` first.
+   * @example
+   * model.loadStateDict(fromSafetensors(bytes).tensors);
+   */
+  loadStateDict(dict: StateDict, options: LoadOptions = {}): LoadResult {
+    const place = "loadStateDict";
+    return passingOn(() => {
+      const { pairs, ...result } = matched(place, this.constructor.name, dict, this.cells(), options);
+      const values = pairs.map(([{ names, cell }, t]) => beside(place, names[0]!, t, cell.value));
+      pairs.forEach(([{ cell }], i) => {
+        cell.value = values[i]!;
+      });
+      return result;
+    });
+  }
+
+  /**
+   * What the random numbers of the next pass follow from: the field `key` of each module inside that has one, such as Dropout,
+   * as two i32. With it beside the parameters, a training that is resumed draws what it would have drawn.
+   *
+   * @example
+   * const before = model.randomState();
+   * model.forward(x);
+   * model.loadRandomState(before); // the next pass drops the same entries
+   */
+  randomState(): StateDict {
+    return Object.fromEntries(
+      this.drawing().map(({ names: [name], module }) => [
+        name!,
+        hostTensor(cpuBackend(), "i32", [2], Int32Array.from(module.key)),
+      ]),
+    );
+  }
+
+  /** Takes the keys that `randomState` gave. Throws what `loadStateDict` throws, and changes nothing then. */
+  loadRandomState(dict: StateDict): void {
+    const place = "loadRandomState";
+    const { pairs } = matched(place, this.constructor.name, dict, this.drawing(), {});
+    const words = pairs.map(([{ names }, t]) => readable(place, t, names[0]));
+    pairs.forEach(([{ module }], i) => {
+      module.key = [words[i]![0]! >>> 0, words[i]![1]! >>> 0];
+    });
+  }
+
+  /** The parameters with all their names in files. */
+  private cells(): (Place & { readonly cell: Parameter<Shape, DType> })[] {
+    const names = new Map<Parameter, string[]>();
+    const owners = new Map<string, Parameter>();
+    const found = (path: string, member: unknown): void => {
+      if (!(member instanceof Parameter)) return;
+      const name = fileName(path);
+      if ((owners.get(name) ?? member) !== member)
+        throw new ArgumentError(
+          this.constructor.name,
+          `two parameters are named ${name} in files`,
+          "call one of the fields otherwise",
+        );
+      owners.set(name, member);
+      if (!names.has(member)) names.set(member, []);
+      names.get(member)!.push(name);
+    };
+    this.visit("", new Set(), found, true);
+    return [...names].map(([cell, all]) => ({ names: all, like: cell, cell }));
+  }
+
+  /** The modules that have a key, this one among them. */
+  private drawing(): (Place & { readonly module: { key: Key } })[] {
+    const found: (Place & { readonly module: { key: Key } })[] = [];
+    const look = (path: string, member: unknown): void => {
+      if (!(member instanceof Module && "key" in member && isKey(member.key))) return;
+      const module = member as Module & { key: Key };
+      found.push({ names: [fileName(`${path}key`)], like: { shape: [2], dtype: "i32" }, module });
+    };
+    look("", this);
+    this.visit("", new Set(), (path, member) => look(`${path}.`, member));
+    return found;
+  }
+
+  /**
+   * Goes through everything inside, members of modules after the modules themselves: what is shared once, or wherever it stands.
+   */
+  private visit(
+    path: string,
+    seen: Set<unknown>,
+    found: (path: string, member: unknown) => void,
+    everywhere = false,
+  ): void {
     const go = (member: unknown, at: string): void => {
       if (typeof member !== "object" || member === null || seen.has(member)) return;
       found(at, member);
       if (member instanceof Parameter) return;
       seen.add(member);
-      if (member instanceof Module) member.visit(`${at}.`, seen, found);
+      if (member instanceof Module) member.visit(`${at}.`, seen, found, everywhere);
       else if (Array.isArray(member) || isRecord(member))
         for (const [key, item] of Object.entries(member)) go(item, `${at}.${key}`);
+      // What holds itself is entered once all the same.
+      if (everywhere) seen.delete(member);
     };
     seen.add(this);
     for (const [name, member] of this.members()) go(member, path + name);

@@ -75,9 +75,11 @@ type Entered<S extends Shape, L extends readonly unknown[]> = L extends readonly
 type Typed<D extends DType, L extends readonly unknown[]> = D extends FloatDType
   ? unknown
   : L extends readonly [infer Head, ...unknown[]]
-    ? FunctionOf<Head> extends (ids: Tensor<Shape, D>) => unknown
-      ? unknown
-      : Mismatch<"Sequential: the first layer takes floats, not this element type", [D]>
+    ? FunctionOf<Head> extends (x: infer X) => unknown
+      ? Tensor<Shape, D> extends X
+        ? unknown
+        : Mismatch<"Sequential: the first layer takes another element type", [D]>
+      : unknown
     : unknown;
 
 /** The element type after all layers: what comes in, or that of the rows that ids stand for. */

@@ -15,7 +15,7 @@ import { add, equal, mul } from "../ops/elementwise.ts";
 import { concat, reshape } from "../ops/movement.ts";
 import { mean, sum } from "../ops/reduce.ts";
 import { checkCount, checkGradients } from "./checks.ts";
-import { type AnyGradient, mapEntries } from "./clip.ts";
+import { type AnyGradient, type AnyRows, mapEntries } from "./clip.ts";
 import { checkStep, type Group, hide, Optimizer, type StepOptions } from "./optimizer.ts";
 import { counted, handleOn, Reading, type StateDict, type Writing } from "./state.ts";
 
@@ -294,7 +294,7 @@ function plus(sum: AnyGradient, g: AnyGradient): AnyGradient {
     return g instanceof RowSparse
       ? new RowSparse(g.shape, handleOn(g.rows) as typeof g.rows, handleOn(g.values) as typeof g.values)
       : handleOn(g);
-  if (sum instanceof RowSparse && g instanceof RowSparse) return sum.plus(g);
-  const dense = (t: Tensor | RowSparse): Floats => (t instanceof RowSparse ? t.toDense() : (t as Floats));
+  if (sum instanceof RowSparse && g instanceof RowSparse) return sum.plus(g as RowSparse);
+  const dense = (t: Tensor | AnyRows): Floats => (t instanceof RowSparse ? t.toDense() : (t as Floats));
   return add(dense(sum), dense(g));
 }

@@ -16,8 +16,11 @@ import { cast, clip } from "../ops/elementwise.ts";
 import { concat, reshape } from "../ops/movement.ts";
 import { checkFlag, checkNumber } from "./checks.ts";
 
+/** Rows of whichever element type. */
+export type AnyRows = RowSparse | RowSparse<"f32"> | RowSparse<"f64">;
+
 /** The gradient of a parameter, whole or as its rows; undefined where there is none. */
-export type AnyGradient = Tensor | RowSparse | undefined;
+export type AnyGradient = Tensor | AnyRows | undefined;
 
 export interface ClipNormOptions {
   /** p > 0: which norm, (Σ|g|ᵖ)^(1/p); 2 by default, Infinity for the largest entry. */
@@ -138,10 +141,10 @@ export function checkClip(place: string, bounds: Clip): void {
     );
   if (value !== undefined) {
     checkOptions(place, bounds, ["value"]);
-    checkNumber(place, "clip value", value, value >= 0, "give a bound ≥ 0");
+    checkNumber(place, "clip.value", value, value >= 0, "give a bound ≥ 0");
     return;
   }
-  checkNumber(place, "max norm", norm, norm! >= 0, "give a bound ≥ 0");
+  checkNumber(place, "clip.norm", norm, norm! >= 0, "give a bound ≥ 0");
   if (normType !== Number.POSITIVE_INFINITY)
     checkNumber(place, "normType", normType, normType > 0, "give a power above 0, or Infinity");
   checkFlag(place, "errorIfNonfinite", errorIfNonfinite);
@@ -206,6 +209,7 @@ export function clipGradNorm<const G extends readonly AnyGradient[]>(
 ): { gradients: { -readonly [K in keyof G]: G[K] }; norm: Tensor<[], FloatDType> } {
   const place = "clipGradNorm";
   checkOptions(place, options, ["normType", "errorIfNonfinite"]);
+  checkNumber(place, "maxNorm", maxNorm, maxNorm >= 0, "give a bound ≥ 0");
   const bounds: Clip = { ...options, norm: maxNorm };
   checkClip(place, bounds);
   checkList(place, gradients);

@@ -8,10 +8,11 @@ import { checkOptions } from "../core/op.ts";
 import { Parameter } from "../core/parameter.ts";
 import { putRowsOf, RowSparse, rowsOf } from "../core/rowsparse.ts";
 import { drop, scope } from "../core/scope.ts";
+import type { Shape } from "../core/shape.ts";
 import { lossAndGradients } from "../core/tape.ts";
 import { newTensor, type Tensor } from "../core/tensor.ts";
 import { checkGradients, checkParameters } from "./checks.ts";
-import { type AnyGradient, type Clip, checkClip, clipped } from "./clip.ts";
+import { type AnyGradient, type AnyRows, type Clip, checkClip, clipped } from "./clip.ts";
 import {
   counted,
   handleOn,
@@ -25,6 +26,8 @@ import {
 
 /** Parameters that share options; those not named are the optimizer's. */
 export type ParameterGroup<O extends object> = { readonly params: readonly Parameter[] } & Partial<O>;
+
+type Floats = Tensor<Shape, FloatDType>;
 
 /** What an optimizer is given: parameters, or groups of them with options of their own. */
 export type Trained<O extends object> = readonly Parameter[] | readonly ParameterGroup<O>[];
@@ -55,9 +58,9 @@ interface Slot<O extends object> {
 /** One parameter's turn: what an update reads. */
 export interface Turn<O extends object> {
   /** The parameter, or those rows of it that the gradient has. */
-  readonly theta: Tensor;
+  readonly theta: Floats;
   /** Its gradient. */
-  readonly g: Tensor;
+  readonly g: Floats;
   /** Which rows of the parameter these are; undefined: all. */
   readonly rows: Tensor | undefined;
   /** Its options. */
@@ -65,7 +68,7 @@ export interface Turn<O extends object> {
   /** Which update this is, counted from 1. */
   readonly t: number;
   /** Its moments, in the order in which `remembers` names them. */
-  readonly moments: readonly Tensor[];
+  readonly moments: readonly Floats[];
   /** Its numbers, which the update changes in place. */
   readonly numbers: { [name: string]: number };
 }
@@ -82,18 +85,22 @@ export interface StepOptions {
  * without gradient stay what they are, `leavesRows` says so, and row-sparse gradients cost what their rows cost.
  *
  * @example
- * import { Optimizer } from "simplexgrad/optim";
- * import { sign } from "simplexgrad/ops";
+ * import type { Tensor } from "simplexgrad";
+ * import { mul, sign, sub } from "simplexgrad/ops";
+ * import { type Group, Optimizer, type Trained, type Turn } from "simplexgrad/optim";
  *
- * class SignDescent extends Optimizer<{ readonly lr: number }> {
- *   constructor(params, options) {
+ * interface Options {
+ *   readonly lr?: number;
+ * }
+ * class SignDescent extends Optimizer<Options> {
+ *   constructor(params: Trained<Options>, options: Options = {}) {
  *     super("SignDescent", params, options, { lr: 1e-3 }); // a default for every option; undefined: it must be given
  *   }
- *   check({ lr }) {
- *     if (!(lr > 0)) throw new RangeError("lr must be above 0");
+ *   protected override check({ lr }: Group<Options>): void {
+ *     if (!(lr >= 0)) throw new RangeError(`lr is ${lr}`);
  *   }
- *   update({ theta, g, options }) {
- *     return [sub(theta, mul(sign(g), options.lr))]; // the parameter, then the moments; a `map` makes one kernel of it
+ *   protected override update({ theta, g, options }: Turn<Options>): readonly Tensor[] {
+ *     return [sub(theta, mul(sign(g), options.lr))]; // the parameter, then the moments
  *   }
  * }
  */
@@ -286,7 +293,7 @@ export abstract class Optimizer<O extends object = object> {
     bounded.forEach((g, i) => {
       if (g === undefined) return;
       const slot = this.slots[i]!;
-      if (!(g instanceof RowSparse)) this.changeAll(slot, g);
+      if (!(g instanceof RowSparse)) this.changeAll(slot, g as Floats);
       else if (this.leavesRows(slot.group)) this.changeRows(slot, g.coalesced());
       else {
         const dense = g.toDense();
@@ -296,7 +303,7 @@ export abstract class Optimizer<O extends object = object> {
     });
   }
 
-  private changeAll(slot: Slot<O>, g: Tensor): void {
+  private changeAll(slot: Slot<O>, g: Floats): void {
     const { parameter } = slot;
     const cells = this.recall(slot);
     const [theta, ...moments] = this.turn(slot, {
@@ -314,10 +321,10 @@ export abstract class Optimizer<O extends object = object> {
   }
 
   /** The same update of a table of those rows that the gradient has, which then go back to their places. */
-  private changeRows(slot: Slot<O>, { rows, values }: RowSparse): void {
+  private changeRows(slot: Slot<O>, { rows, values }: AnyRows): void {
     const { parameter } = slot;
     const cells = this.recall(slot);
-    const block = (cell: Parameter): Tensor => rowsOf(cell.value, rows);
+    const block = (cell: Parameter): Floats => rowsOf(cell.value, rows);
     const [theta, ...moments] = this.turn(slot, {
       theta: block(parameter),
       g: values,

@@ -52,7 +52,7 @@ export class Scheduler<O extends object> {
   private bases: readonly { readonly [option: string]: unknown }[];
   private t = 0;
 
-  constructor(optimizer: Scheduled<O>, schedules: Schedules<O>) {
+  constructor(optimizer: Scheduled<O>, schedules: NoInfer<Schedules<O>>) {
     this.groups = groupsOf(this.name, optimizer);
     const { params: _, ...options } = this.groups[0]!;
     checkOptions(this.name, schedules, Object.keys(options));

@@ -247,7 +247,7 @@ describe("layers", () => {
       relu,
       new AvgPool2d(2),
       new Flatten(),
-      new BatchNorm1d(64),
+      new BatchNorm1d(64, { momentum: 0.5 }),
       new Linear(64, 10),
     );
     const adam = new Adam(model.parameters(), { lr: 0.01 });

@@ -30,6 +30,7 @@ const {
   DeviceError,
   DomainError,
   DTypeError,
+  FormatError,
   GradientError,
   LifetimeError,
   memory,
@@ -46,6 +47,7 @@ const ours = [
   DeviceError,
   DomainError,
   DTypeError,
+  FormatError,
   GradientError,
   LifetimeError,
   ShapeError,
@@ -659,6 +661,32 @@ const layers: Cases = [
   ["an initialiser without a seed", () => nn.init.kaimingNormal([3, 3], any({})), ArgumentError],
 ];
 
+const state = (): { [name: string]: never } => any(linear().stateDict());
+const column = (): never => any({ x: zeros([4, 2]) });
+const states: Cases = [
+  ["a state of junk", () => linear().loadStateDict(any(3)), ArgumentError],
+  ["a state without a name", () => linear().loadStateDict({ weight: state().weight! }), ArgumentError],
+  ["a state of other sizes", () => linear().loadStateDict({ ...state(), bias: zeros([2]) }), ShapeError],
+  ["a state of integers", () => linear().loadStateDict({ ...state(), bias: index([1, 2, 3]) }), DTypeError],
+  ["a random state of nothing", () => new nn.Dropout().loadRandomState({}), ArgumentError],
+  ["a file of junk", () => nn.fromSafetensors(any("file")), ArgumentError],
+  ["a file of noise", () => nn.fromSafetensors(new Uint8Array(20).fill(7)), FormatError],
+  ["a checkpoint of noise", () => nn.fromCheckpoint(new Uint8Array(20), { linear: linear() }), FormatError],
+  [
+    "a checkpoint of what has no state",
+    () => nn.fromCheckpoint(new Uint8Array(20), any({ x: 3 })),
+    ArgumentError,
+  ],
+  ["batches of junk", () => nn.batches(any([1]), { size: 1 }), ArgumentError],
+  ["batches without a size", () => nn.batches(column(), any({})), DomainError],
+  ["a split that leaves nothing", () => nn.trainTestSplit(column(), { test: 4 }), DomainError],
+  [
+    "a split by what is no column",
+    () => nn.trainTestSplit(column(), { test: 1, stratify: "y" }),
+    ArgumentError,
+  ],
+];
+
 const p = (): never => any([cell()]);
 const descent = once(() => new optim.SGD(p(), { lr: 1 }));
 const optimizers: Cases = [
@@ -720,6 +748,7 @@ describe.each([
   ["parameters", cells],
   ["declaring ops", declaring],
   ["layers", layers],
+  ["states and data", states],
   ["optimizers", optimizers],
   ["targets of losses", targets],
 ])("%s", (_, cases) => {

@@ -77,6 +77,13 @@ export interface Windows {
   readonly apart: readonly [number, number];
 }
 
+/** Where a product goes in memory that holds more, and whether it is added to what stands there. */
+export interface Into {
+  /** The element that its first entry goes to. */
+  readonly offset: number;
+  readonly adds: boolean;
+}
+
 export interface MemoryUse {
   /** Bytes held by living storage. */
   readonly bytes: number;
@@ -115,6 +122,8 @@ export interface Backend {
   /** Called by `Storage.release` alone. */
   free(storage: Storage): void;
   memory(): MemoryUse;
+  /** From now on the peak counts from what is held now. */
+  resetPeak(): void;
   /** Where reading is only asynchronous: a copy of a contiguous run of elements for as long as that takes. */
   setAside?(storage: Storage, dtype: DType, offset: number, size: number): Storage;
   /** Fills contiguous storage from host data. */

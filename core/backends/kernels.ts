@@ -2,7 +2,7 @@
 // folders; an op imports the kernels that it needs, and a bundle holds no others. Sizes are at least 1.
 
 import { type DType, dtypes, type FloatDType } from "../dtype.ts";
-import type { HandKernel, MatrixOperand, RowOperand, Storage, Windows } from "./backend.ts";
+import type { HandKernel, Into, MatrixOperand, RowOperand, Storage, Windows } from "./backend.ts";
 import { arrayOf } from "./js/index.ts";
 import * as js from "./js/kernels.ts";
 import { addressOf, alike, elementsOf } from "./wasm/device.ts";
@@ -13,7 +13,8 @@ import { compileFoldWindows, compileWindowArgmax, inBytes } from "./wasm/windows
 
 /**
  * out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n]; out is contiguous [batch, m, n]. A bias is one
- * row of n values that is added to every row of every product.
+ * row of n values that is added to every row of every product. `into` says where in `out` the first entry goes, if not to its
+ * start, and whether the product is added to what stands there; then there is no bias.
  */
 export const matmul: HandKernel<
   [
@@ -25,19 +26,22 @@ export const matmul: HandKernel<
     k: number,
     n: number,
     bias?: RowOperand | undefined,
+    into?: Into,
   ]
 > = {
   name: "matmul",
-  js(dtype, a, b, out, m, k, n, bias) {
+  js(dtype, a, b, out, m, k, n, bias, into) {
     const first = bias?.offset ?? 0;
     const row = bias && arrayOf(bias.storage, dtype).subarray(first, first + n);
-    js.matmul(arrayOf(a.storage, dtype), a, arrayOf(b.storage, dtype), b, arrayOf(out, dtype), m, k, n, row);
+    const to = arrayOf(out, dtype).subarray(into?.offset ?? 0);
+    js.matmul(arrayOf(a.storage, dtype), a, arrayOf(b.storage, dtype), b, to, m, k, n, row, into?.adds);
   },
-  wasm(device, dtype, a, b, out, m, k, n, bias) {
+  wasm(device, dtype, a, b, out, m, k, n, bias, into) {
     const product = device.compiled(compileMatmul, dtype);
     const scratch = device.scratch(matmulScratch(dtype, m, k, n));
     const { width } = dtypes[dtype];
-    const [aStart, bStart, outStart] = [addressOf(a.storage), addressOf(b.storage), addressOf(out)];
+    const [aStart, bStart] = [addressOf(a.storage), addressOf(b.storage)];
+    const outStart = addressOf(out) + (into?.offset ?? 0) * width;
     const row = bias === undefined ? 0 : addressOf(bias.storage) + bias.offset * width;
     for (let i = 0; i < a.batchOffsets.length; i++) {
       product(
@@ -52,6 +56,7 @@ export const matmul: HandKernel<
         k,
         n,
         row,
+        into?.adds ? 1 : 0,
         scratch,
       );
     }

@@ -5,10 +5,10 @@
 import { setImmediate as breath } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { SingleBar } from "cli-progress";
-import { type Key, permutation, randomKey, scope, splitKey, type Tensor, tensor } from "simplexgrad";
+import { scope, type Tensor, tensor } from "simplexgrad";
 import { accuracy, asSoftmaxLoss, asSpeedSteps } from "simplexgrad/losses";
-import { Linear, Sequential } from "simplexgrad/nn";
-import { relu, take } from "simplexgrad/ops";
+import { batches, Linear, Sequential } from "simplexgrad/nn";
+import { relu } from "simplexgrad/ops";
 import { Accumulation, Adam } from "simplexgrad/optim";
 import { type DataSet, loadData } from "../data/index.ts";
 import { align } from "../main-job/table.ts";
@@ -51,18 +51,17 @@ function tensorsOf({ train, test }: DataSet) {
 
 /** A training that is under way. Only what it takes to train is timed, not what it takes to test. */
 class Training {
-  private readonly size: Size;
   private readonly data: ReturnType<typeof tensorsOf>;
+  private readonly rows;
   private readonly model;
   private readonly adam: Adam;
   private readonly speed: Accumulation | undefined;
-  private batches = 0;
   private milliseconds = 0;
 
   constructor(size: Size, maxSteps: number | undefined, data: ReturnType<typeof tensorsOf>, seed: number) {
-    const { hidden, lr } = size;
-    this.size = size;
+    const { hidden, lr, batch } = size;
     this.data = data;
+    this.rows = batches({ x: data.x, y: data.y }, { size: batch, seed });
     this.model = new Sequential(
       new Linear(64, hidden, { seed }),
       relu,
@@ -78,34 +77,24 @@ class Training {
       });
   }
 
-  /** Goes through the training set once, in the order that the key makes. */
-  epoch(key: Key): void {
-    const { x, y } = this.data;
-    const { batch } = this.size;
-    const [count] = x.shape;
+  /** Goes through the training set once, in the order that the seed and the number of the epoch make. */
+  epoch(): void {
     const start = performance.now();
-    scope(() => {
-      const order = permutation(count, { key });
-      for (let from = 0; from < count; from += batch) {
-        const rows = order.slice([from, Math.min(from + batch, count)]);
-        const images = take(x, rows).expect(["batch", 64]);
-        const labels = take(y, rows);
-        const loss = (reduction: "mean" | "none") => () =>
-          asSoftmaxLoss(this.model.forward(images), labels, { reduction });
-        if (this.speed) this.speed.minimize(loss("none"));
-        else this.adam.minimize(loss("mean"));
-        this.batches++;
-      }
-    });
+    for (const { x, y } of this.rows) {
+      const loss = (reduction: "mean" | "none") => () =>
+        asSoftmaxLoss(this.model.forward(x), y, { reduction });
+      if (this.speed) this.speed.minimize(loss("none"));
+      else this.adam.minimize(loss("mean"));
+    }
     this.milliseconds += performance.now() - start;
   }
 
   outcome(): Outcome {
-    const { model, speed, batches } = this;
+    const { model, speed, rows } = this;
     speed?.flush();
     const { asked, answers } = this.data;
     const right = scope(() => accuracy(model.forward(asked), answers)).item();
-    const [updates, steps] = speed ? [speed.updates, speed.steps] : [batches, 1];
+    const [updates, steps] = speed ? [speed.updates, speed.steps] : [rows.epoch * rows.length, 1];
     return { seconds: this.milliseconds / 1000, updates, steps, accuracy: right };
   }
 }
@@ -163,9 +152,9 @@ for (const given of chosen) {
     onEpoch: (title: string) => void,
   ): Promise<Outcome[]> => {
     const trainings = methods.map(({ maxSteps }) => new Training(size, maxSteps, data, seed));
-    for (const key of splitKey(randomKey(seed), epochs)) {
+    for (let epoch = 0; epoch < epochs; epoch++) {
       for (const [m, training] of trainings.entries()) {
-        training.epoch(key);
+        training.epoch();
         onEpoch(methods[m]!.title);
         await breath(); // for the bar to be drawn, and Ctrl-C to be heard
       }

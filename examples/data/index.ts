@@ -1,11 +1,16 @@
 // Loads the data sets of the examples as plain arrays. Makes no tensors and no batches, and downloads nothing.
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DataError, parseCsv, parseIdx, readBytes } from "./read.ts";
+import { FormatError } from "simplexgrad";
+import { readCsv, readIdx } from "simplexgrad/nn";
 
-export { DataError } from "./read.ts";
+/** A data set that is missing, or a data file that is not what it should be. */
+export class DataError extends Error {
+  override readonly name = "DataError";
+}
 
 /** The names that `loadData` knows. */
 export const dataNames = ["digits", "mnist", "fashion"] as const;
@@ -59,15 +64,17 @@ export function beside(name: string): string {
 async function loadDigits(): Promise<DataSet> {
   const pixels = 64;
   const path = beside("digits.csv.gz");
-  const values = parseCsv(new TextDecoder().decode(await readBytes(path)), pixels + 1, path);
-  const rows = Array.from({ length: values.length / (pixels + 1) }, (_, row) => row);
+  const table = await reading(path, (bytes) => readCsv(bytes, { header: false }));
+  if (table.names.length !== pixels + 1)
+    throw new DataError(`${path}: ${table.names.length} fields in a line instead of ${pixels + 1}`);
+  const columns = table.names.map((name) => table.column(name).values);
+  const rows = Array.from({ length: table.rows }, (_, row) => row);
   const pick = (wanted: readonly number[]): Split => {
     const x = new Float32Array(wanted.length * pixels);
     const y = new Int32Array(wanted.length);
     wanted.forEach((row, i) => {
-      const from = row * (pixels + 1);
-      for (let j = 0; j < pixels; j++) x[i * pixels + j] = values[from + j]! / 16;
-      y[i] = values[from + pixels]!;
+      for (let j = 0; j < pixels; j++) x[i * pixels + j] = columns[j]![row]! / 16;
+      y[i] = columns[pixels]![row]!;
     });
     return { x, y, count: wanted.length };
   };
@@ -78,6 +85,16 @@ async function loadDigits(): Promise<DataSet> {
     train: pick(rows.filter((row) => row % 5 !== 4)),
     test: pick(rows.filter((row) => row % 5 === 4)),
   };
+}
+
+/** What a reader makes of the bytes of a file; what is wrong with them is said with the path. */
+async function reading<T>(path: string, read: (bytes: Uint8Array) => Promise<T>): Promise<T> {
+  try {
+    return await read(await readFile(path));
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new DataError(`${path}: ${cause.message}`, { cause });
+  }
 }
 
 function mnistFolder(): string | undefined {
@@ -101,18 +118,18 @@ async function loadIdxFolder(
     const read = async (file: string) => {
       const path = join(folder, file + suffix);
       if (!existsSync(path)) throw new DataError(`${path} is missing; bring it with: ${command}`);
-      return parseIdx(await readBytes(path), path);
+      return reading(path, (bytes) => readIdx(bytes, { dtype: "f32", device: "js" }));
     };
     const images = await read(`${part}-images-idx3-ubyte`);
     const labels = await read(`${part}-labels-idx1-ubyte`);
     const [count, height, width] = images.shape;
-    if (count === undefined || height === undefined || width === undefined || labels.data.length !== count) {
+    if (count === undefined || height === undefined || width === undefined || labels.size !== count) {
       const found = `images [${images.shape.join(", ")}] and labels [${labels.shape.join(", ")}]`;
       throw new DataError(`${folder}: ${found} do not belong together; bring them anew with: ${command}`);
     }
-    const x = new Float32Array(images.data.length);
-    for (let i = 0; i < x.length; i++) x[i] = images.data[i]! / 255; // 47 million: Float32Array.from takes seconds
-    return { x, y: Int32Array.from(labels.data), count, image: [height, width] };
+    const x = images.dataSync();
+    for (let i = 0; i < x.length; i++) x[i]! /= 255; // 47 million: x.map takes seconds
+    return { x, y: Int32Array.from(labels.dataSync()), count, image: [height, width] };
   };
   const { image, ...train } = await split("train");
   const { image: _, ...test } = await split("t10k");

@@ -1,8 +1,8 @@
 // Trains the main job's network with one head, and asks it about the test set. Prints nothing.
 
-import { permutation, randomKey, type Shape, scope, splitKey, type Tensor, tensor } from "simplexgrad";
-import { Linear, Sequential } from "simplexgrad/nn";
-import { relu, take } from "simplexgrad/ops";
+import { type Shape, scope, type Tensor, tensor } from "simplexgrad";
+import { batches, Linear, Sequential } from "simplexgrad/nn";
+import { relu } from "simplexgrad/ops";
 import { Adam } from "simplexgrad/optim";
 import type { DataSet } from "../data/index.ts";
 import type { Head } from "./heads.ts";
@@ -61,7 +61,7 @@ export async function train(
 ): Promise<Trained> {
   const { data, x, y, asked } = task;
   const { hidden, batch, lr } = setup;
-  const [count, features] = x.shape as [number, number];
+  const features = x.shape[1]!;
   const { classes } = data;
   const { device } = x;
   const model = new Sequential(
@@ -75,17 +75,10 @@ export async function train(
   const seconds: number[] = [];
   let predictions: Float32Array = new Float32Array();
 
-  for (const key of splitKey(randomKey(seed), epochs)) {
+  const train = batches({ x, y }, { size: batch, seed });
+  while (train.epoch < epochs) {
     const start = performance.now();
-    const steps = scope(() => {
-      const order = permutation(count, { key, device });
-      return Array.from({ length: Math.ceil(count / batch) }, (_, step) => {
-        return adam.minimize(() => {
-          const rows = order.slice([step * batch, Math.min((step + 1) * batch, count)]);
-          return head.loss(model.forward(take(x, rows)), take(y, rows));
-        });
-      });
-    });
+    const steps = Array.from(train, (rows) => adam.minimize(() => head.loss(model.forward(rows.x), rows.y)));
     for (const [loss] of await Promise.all(steps.map((step) => step.data()))) losses.push(loss!);
     seconds.push((performance.now() - start) / 1000);
     // A reading that has begun needs the tensor no more.
@@ -96,7 +89,7 @@ export async function train(
   }
 
   // Of the fastest epoch: the engine compiles during the first ones, to the cost of the head that happens to come first.
-  const stepsPerSecond = Math.ceil(count / batch) / Math.min(...seconds);
+  const stepsPerSecond = train.length / Math.min(...seconds);
   const test = { ...testFigures(predictions, data.test.y, classes), stepsPerSecond };
   return { losses, accuracyByEpoch, predictions, test };
 }

@@ -1,9 +1,9 @@
 // Trains the classifier of the main job a few steps at a time, on the device chosen last, reading asynchronously.
 // The same head, data and seed give the numbers of the main job. Knows no page.
 
-import { permutation, randomKey, type Shape, scope, splitKey, type Tensor } from "simplexgrad";
-import { Linear, Sequential } from "simplexgrad/nn";
-import { relu, take } from "simplexgrad/ops";
+import { scope, type Tensor } from "simplexgrad";
+import { batches, Linear, Sequential } from "simplexgrad/nn";
+import { relu } from "simplexgrad/ops";
 import { Adam } from "simplexgrad/optim";
 import type { Head } from "../main-job/heads.ts";
 import { testFigures } from "../main-job/metrics.ts";
@@ -32,14 +32,14 @@ export class Trainer {
   private readonly task: Task;
   private readonly model: Sequential;
   private readonly adam: Adam;
-  private readonly keys = splitKey(randomKey(seed), epochs);
-  private order: Tensor<Shape, "i32"> | undefined;
+  private readonly rows;
 
   constructor(head: Head, task: Task) {
     this.head = head;
     this.task = task;
-    const [count, features] = task.x.shape as [number, number];
-    this.perEpoch = Math.ceil(count / setup.batch);
+    const features = task.x.shape[1]!;
+    this.rows = batches({ x: task.x, y: task.y }, { size: setup.batch, seed });
+    this.perEpoch = this.rows.length;
     this.steps = epochs * this.perEpoch;
     this.model = new Sequential(
       new Linear(features, setup.hidden, { seed }),
@@ -67,18 +67,8 @@ export class Trainer {
   }
 
   private minimize(): Tensor {
-    const { head, model } = this;
-    const { x, y } = this.task;
-    const [count] = x.shape as [number];
-    const batch = this.step % this.perEpoch;
-    if (batch === 0 || this.order === undefined)
-      this.order = permutation(count, { key: this.keys[Math.floor(this.step / this.perEpoch)]! });
-    const { order } = this;
-    return this.adam.minimize(() => {
-      const from = batch * setup.batch;
-      const rows = order.slice([from, Math.min(from + setup.batch, count)]) as Tensor<Shape, "i32">;
-      return head.loss(model.forward(take(x, rows)), take(y, rows));
-    });
+    const { x, y } = this.rows.next();
+    return this.adam.minimize(() => this.head.loss(this.model.forward(x), y));
   }
 
   /** Asks the network about the test set. */

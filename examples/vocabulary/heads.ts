@@ -34,12 +34,12 @@ export interface Head {
 
 /** A layer that was made. */
 export interface Output {
-  readonly layer: OutputLayer;
+  readonly layer: OutputLayer<"f32">;
   loss(h: Features, next: Int32Array, key: Key): Tensor;
 }
 
 /** The layer with its own loss. */
-const byItself = (layer: OutputLayer): Output => ({
+const byItself = (layer: OutputLayer<"f32">): Output => ({
   layer,
   loss: (h, next) => layer.forward(h, next).loss,
 });
@@ -103,9 +103,7 @@ export const heads: readonly Head[] = [
     note: "cutoffs 1000 and 6000, div 2",
     rows: false,
     make: (features, corpus) =>
-      byItself(
-        new AdaptiveSoftmax(features, corpus.size, { cutoffs: [1000, 6000], div: 2, headBias: true }),
-      ),
+      byItself(new AdaptiveSoftmax(features, corpus.size, { cutoffs: [1000, 6000], div: 2, headBias: true })),
   },
   {
     id: "huffman",
@@ -119,8 +117,7 @@ export const heads: readonly Head[] = [
     title: "two levels of classes",
     note: "√V classes of equal frequency",
     rows: true,
-    make: (features, corpus) =>
-      byItself(new ClassBasedSoftmax(features, frequencyClusters(corpus.counts))),
+    make: (features, corpus) => byItself(new ClassBasedSoftmax(features, frequencyClusters(corpus.counts))),
   },
   {
     id: "nce",

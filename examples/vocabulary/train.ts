@@ -5,6 +5,7 @@ import {
   memory,
   type Parameter,
   randomKey,
+  resetPeak,
   type Shape,
   scope,
   splitKey,
@@ -12,11 +13,14 @@ import {
   tensor,
   valueAndGrad,
 } from "simplexgrad";
-import { Embedding, Linear, Module, type OutputLayer } from "simplexgrad/nn";
+import { Embedding, FullSoftmax, Linear, Module, type OutputLayer, type Parts } from "simplexgrad/nn";
 import { gather, logsumexp, mean, reshape, sum, tanh } from "simplexgrad/ops";
 import { Adam, clipGradNorm, SparseAdam } from "simplexgrad/optim";
 import { type Corpus, context, type Questions } from "./corpus.ts";
 import type { Head, Output } from "./heads.ts";
+
+/** A key for each step, whichever step training begins at. */
+const keyOfStep = (seed: number, step: number): Key => randomKey(seed * 2 ** 24 + step);
 
 export const setup = { width: 64, features: 128, batch: 256, lr: 2e-3, clip: 5 } as const;
 
@@ -24,9 +28,9 @@ export const setup = { width: 64, features: 128, batch: 256, lr: 2e-3, clip: 5 }
 class NextWord extends Module {
   readonly embedding: Embedding;
   readonly hidden: Linear;
-  readonly output: OutputLayer;
+  readonly output: OutputLayer<"f32">;
 
-  constructor(corpus: Corpus, output: OutputLayer, seed: number) {
+  constructor(corpus: Corpus, output: OutputLayer<"f32">, seed: number) {
     super();
     this.embedding = new Embedding(corpus.size, setup.width, { seed });
     this.hidden = new Linear(context * setup.width, setup.features, { seed });
@@ -53,14 +57,14 @@ export class Training {
   readonly model: NextWord;
   readonly lazy: SparseAdam;
   readonly adam: Adam;
-  /** Steps taken, the time that they took, and the most memory that one needed beyond what was there before it. */
+  /** Steps taken, the time that they took, and the most memory that a loss and its gradients needed beyond the model. */
   step = 0;
   seconds = 0;
   peakBytes = 0;
   points: Point[] = [];
   private readonly output: Output;
   private readonly corpus: Corpus;
-  private readonly key: Key;
+  private readonly seed: number;
   private readonly parameters: readonly Parameter[];
 
   constructor(head: Head, corpus: Corpus, seed: number) {
@@ -68,7 +72,7 @@ export class Training {
     this.corpus = corpus;
     this.output = head.make(setup.features, corpus);
     this.model = new NextWord(corpus, this.output.layer, seed);
-    this.key = randomKey(seed);
+    this.seed = seed;
     const { embedding, hidden } = this.model;
     const own = this.output.layer.parameters();
     const options = { lr: setup.lr };
@@ -82,17 +86,39 @@ export class Training {
     const { lazy, adam, corpus, model, output, parameters } = this;
     const start = performance.now();
     for (const end = this.step + steps; this.step < end; this.step++) {
+      const before = memory().bytes;
+      resetPeak();
       scope(() => {
-        const [forBatch, forLoss] = splitKey(splitKey(this.key, this.step + 1)[this.step]!) as [Key, Key];
-        const { before, next } = corpus.batch(setup.batch, forBatch);
-        const loss = (): Tensor => output.loss(model.forward(before), next, forLoss);
+        const [forBatch, forLoss] = splitKey(keyOfStep(this.seed, this.step)) as [Key, Key];
+        const { before: words, next } = corpus.batch(setup.batch, forBatch);
+        const loss = (): Tensor => output.loss(model.forward(words), next, forLoss);
         const { gradients } = valueAndGrad(loss, parameters, { rows: true });
+        this.peakBytes = Math.max(this.peakBytes, memory().peak - before);
         const clipped = clipGradNorm(gradients, setup.clip).gradients;
         lazy.step(clipped.slice(0, lazy.parameters.length));
         adam.step(clipped.slice(lazy.parameters.length));
       });
     }
     this.seconds += (performance.now() - start) / 1000;
+  }
+
+  /** The mean of log Z = log Σ exp of the scores, which a self-normalising model keeps at 0. */
+  meanLogZ(count: number): number {
+    const { layer } = this.output;
+    if (!(layer instanceof FullSoftmax)) return Number.NaN;
+    const found: number[] = [];
+    for (const { before } of this.corpus.heldOut(count, 250))
+      scope(() => {
+        const scores = layer.decoder.forward(this.model.forward(before) as never);
+        found.push(mean(logsumexp(scores as Tensor<Shape, "f32">)).item() as number);
+      });
+    return found.reduce((a, b) => a + b) / found.length;
+  }
+
+  /** What is needed to go on. */
+  get parts(): Parts {
+    const { model, lazy, adam } = this;
+    return { model, lazy, adam };
   }
 
   /** The perplexity on what was set aside, from probabilities that sum to one. */

@@ -104,15 +104,15 @@ export class AdaptiveSoftmax<D extends FloatDType = "f32"> extends OutputLayer<D
     const [short] = cutoffs as [number];
     const clusters = clustersOf(ids, cutoffs);
     const inHead = ids.map((id, i) => (clusters[i]! < 0 ? id : short + clusters[i]!));
-    const rowsOf = (logits: Any<D>, target: Int32Array): Any<D> =>
+    const lossesOf = (logits: Any<D>, target: Int32Array): Any<D> =>
       crossEntropy(logits, target, { reduction: "none" });
-    const head = rowsOf(this.head.forward(rows as never) as Any<D>, inHead);
+    const head = lossesOf(this.head.forward(rows as never) as Any<D>, inHead);
     const buckets = bucketed(clusters, this.tail.length);
     const losses = this.tail.flatMap((_, i) => {
       const own = bucket(buckets, i);
       if (own.length === 0) return [];
       const logits = this.cluster(i, take(rows, indices(rows, own)));
-      return rowsOf(
+      return lossesOf(
         logits,
         own.map((row) => ids[row]! - cutoffs[i]!),
       );
@@ -240,7 +240,7 @@ export class AdaptiveEmbedding<D extends FloatDType = "f32"> extends Module {
   override forward(ids: Labels): Any<D> {
     const { output } = this;
     const shape = ids instanceof Tensor ? ids.shape : [ids?.length ?? 0];
-    const classes = classesOf("AdaptiveEmbedding", ids, shape, output.nClasses);
+    const classes = classesOf("AdaptiveEmbedding", "ids", ids, shape, output.nClasses);
     const clusters = clustersOf(classes, output.cutoffs);
     // The short list is bucket 0.
     const buckets = bucketed(

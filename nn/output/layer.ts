@@ -59,7 +59,7 @@ export interface Batch<D extends FloatDType = FloatDType> {
  * made from numbers, an Int32Array or an array. A class index that does not exist is a DomainError; rows of `ignoreIndex` (−100)
  * count for nothing. A subclass gives `rowLosses` and `rowLogProb`.
  */
-export abstract class OutputLayer<D extends FloatDType = FloatDType> extends Module {
+export abstract class OutputLayer<D extends FloatDType = "f32"> extends Module {
   readonly inFeatures: number;
   readonly nClasses: number;
   /** What messages call it. */
@@ -96,7 +96,7 @@ export abstract class OutputLayer<D extends FloatDType = FloatDType> extends Mod
         'give "mean", "sum" or "none"',
       );
     const { rows, outer } = this.rowsOf(x);
-    const ids = classesOf(this.place, target, outer, this.nClasses, ignoreIndex);
+    const ids = classesOf(this.place, "target", target, outer, this.nClasses, ignoreIndex);
     const kept = Int32Array.from(ids.keys()).filter((row) => ids[row]! >= 0);
     const counted = kept.length;
     const losses = counted === ids.length ? this.rowLosses({ rows, ids }) : this.among(rows, ids, kept);
@@ -122,8 +122,12 @@ export abstract class OutputLayer<D extends FloatDType = FloatDType> extends Mod
 
   /** The most probable class of each row, the first of equal ones: [..., inFeatures] → [...], i32. */
   predict(x: Tensor<Shape, D>): Tensor<Shape, "i32"> {
-    const { rows, outer } = this.rowsOf(x);
-    return scope(() => untracked(() => reshape(this.rowPredictions(rows), outer)));
+    return scope(() =>
+      untracked(() => {
+        const { rows, outer } = this.rowsOf(x);
+        return reshape(this.rowPredictions(rows), outer);
+      }),
+    );
   }
 
   /** Features as one list of rows, and the shape that the rows had. */
@@ -169,7 +173,7 @@ function reduced<D extends FloatDType>(
 // Integers on the host
 
 /** Integers of a tensor or an array, where they can be read at once. */
-export function onHost(place: string, name: string, value: unknown): Int32Array {
+function onHost(place: string, name: string, value: unknown): Int32Array {
   if (value instanceof Tensor) {
     if (value.dtype !== "i32")
       throw new DTypeError(place, `${name} holds ${value.dtype}`, "give class indices as i32");
@@ -177,7 +181,7 @@ export function onHost(place: string, name: string, value: unknown): Int32Array 
       throw new DeviceError(
         place,
         `${name} was computed on webgpu, and rows are sorted by class on the host`,
-        "read it first: Int32Array.from(await target.data())",
+        `read it first: Int32Array.from(await ${name}.data())`,
       );
     return hostCopy(value) as Int32Array;
   }
@@ -195,12 +199,12 @@ export function onHost(place: string, name: string, value: unknown): Int32Array 
 /** The class of each row: checked, and −1 where the row is to be left out. */
 export function classesOf(
   place: string,
+  name: string,
   target: unknown,
   outer: readonly number[],
   classes: number,
   ignore?: number,
 ): Int32Array {
-  const name = ignore === undefined ? "ids" : "target";
   const ids = onHost(place, name, target);
   const fits = target instanceof Tensor ? sameShape(target.shape, outer) : ids.length === sizeOf(outer);
   if (!fits)

@@ -44,7 +44,7 @@ export function centred(x: Row): Row {
 export function logSumExpCentred(
   z: Row,
   kept?: RowMask,
-): { readonly e: Row; readonly total: Scalar; readonly lse: Scalar } {
+): { readonly e: Row; readonly others: Scalar; readonly total: Scalar; readonly lse: Scalar } {
   const e = kept ? select(kept, exp(z), 0) : exp(z);
   const largest = greaterEqual(z, 0);
   const top = kept ? and(kept, largest) : largest;
@@ -52,7 +52,7 @@ export function logSumExpCentred(
   const others = add(sum(select(not(top), e, 0)), sub(count(top), 1)) as Scalar;
   // One sum serves both: the largest term is 1.
   const total = differentiateAs(add(others, 1), sum(e)) as Scalar;
-  return { e, total, lse: differentiateAs(log1p(others), log(total)) };
+  return { e, others, total, lse: differentiateAs(log1p(others), log(total)) };
 }
 
 /** Softmax at a temperature. At 0 the maximisers keep 0 and the rest go to −∞: the limit, and constant. */

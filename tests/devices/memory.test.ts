@@ -5,7 +5,7 @@ import { ones, range, tensor, zeros } from "../../core/create.ts";
 import { useDevice } from "../../core/device.ts";
 import { LifetimeError } from "../../core/errors.ts";
 import { Parameter } from "../../core/parameter.ts";
-import { keep, memory, openScope, scope } from "../../core/scope.ts";
+import { keep, memory, openScope, resetPeak, scope } from "../../core/scope.ts";
 import { grad } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { add, mul } from "../../ops/elementwise.ts";
@@ -117,6 +117,15 @@ describe.each(devices)("on %s", (device) => {
       expect(memory()).toMatchObject({ tensors: before.tensors + 1, bytes: before.bytes + 4000 });
     }
     expect(await lastOf(p.value)).toBe(6);
+  });
+
+  test("a peak counts from where it was reset", () => {
+    scope(() => add(big(), big()));
+    const { bytes } = memory();
+    resetPeak();
+    expect(memory().peak).toBe(bytes);
+    scope(() => big());
+    expect(memory()).toMatchObject({ bytes, peak: bytes + 4000 });
   });
 
   test("gradients free everything but themselves", async () => {

@@ -10,10 +10,12 @@ import * as ops from "../../ops/index.ts";
 import { reshape } from "../../ops/index.ts";
 import { type Adapter, type Adapters, camelCase, camelKeys, type Options, type Tensors } from "./adapter.ts";
 import { candidates } from "./candidates.ts";
+import { fusedLayers } from "./fused.ts";
 import { layers } from "./layers.ts";
 import { margins } from "./margins.ts";
 import { optimizers } from "./optimizers.ts";
 import { outputs } from "./outputs.ts";
+import { sequenceLayers } from "./sequences.ts";
 
 type Fn = (...args: unknown[]) => Tensor | Tensors;
 
@@ -41,10 +43,12 @@ const usual =
 /** The same with another name, or with what is an input there as the second argument. */
 const special: Adapters = {
   ...candidates,
+  ...fusedLayers,
   ...layers,
   ...margins,
   ...optimizers,
   ...outputs,
+  ...sequenceLayers,
   logsumexp: () => (inputs, call) => usual(find("logsumexp")!, { keepDims: true })(inputs, call),
   mellowmax: () => (inputs, call) => usual(find("mellowmax")!, { keepDims: true })(inputs, call),
   masked_softmax: () => masked("maskedSoftmax"),

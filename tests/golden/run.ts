@@ -56,6 +56,12 @@ const sparse: readonly string[] = [
   "sampled_argmax",
 ];
 
+/** Integers that ties decide, which rounding makes and breaks: what is compared in their place in f32. */
+const tied: { readonly [op: string]: readonly string[] } = {
+  huffman_tree: ["weighted_path_length"],
+  adaptive_optimal_cutoffs: ["cost", "full_cost", "speedup"],
+};
+
 /** Replays one case. */
 export async function runCase(c: Case, setting: Setting): Promise<Outcome> {
   const adapter = adapterOf(c.op);
@@ -145,8 +151,10 @@ async function differences(c: Case, adapter: Adapter, setting: Setting): Promise
     )[0] as Tensors;
   }
   const found: string[] = [];
+  const free = setting.dtype === "f32" ? tied[c.op] : undefined;
   for (const [name, want] of Object.entries(c.outputs))
-    found.push(...(await compare(name, outputs[name], want, c, setting, 1)));
+    if (free?.includes(name) ?? true)
+      found.push(...(await compare(name, outputs[name], want, c, setting, 1)));
   for (const [name, want] of Object.entries(c.grads))
     found.push(...(await compare(`gradient of ${name}`, grads[name], want, c, setting, 10)));
   return found;

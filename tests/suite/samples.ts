@@ -251,6 +251,20 @@ const fitted: { readonly [name: string]: Fitted } = {
     { padding: 1, stride: 1, countIncludePad: false },
   ],
   avgPool2d: ({ rows, n }, x) => [x([Math.min(rows, 5), 3, n]), [2, 3], { padding: 1, ceilMode: true }],
+  attention: ({ rows, n }, x) => [
+    x([2, few(rows), n]),
+    x([2, few(rows) + 1, n]),
+    x([2, few(rows) + 1, 3]),
+    { causal: true, temperature: x([2], "temperature"), tile: Math.ceil(few(rows) / 2) },
+  ],
+  taylorAttention: ({ rows, n }, x) => [
+    x([2, few(rows), Math.min(n, 8)]),
+    x([2, few(rows) + 1, Math.min(n, 8)]),
+    x([2, few(rows) + 1, 3]),
+    { causal: true, temperature: x([2], "temperature") },
+  ],
+  onlineSoftmaxStats: ({ rows, n }, x) => [x([rows, n])],
+  onlineSoftmax: ({ rows, n }, x) => [x([rows, n]), { max: x([rows], "max"), sum: x([rows], "sum") }],
   transpose: ({ rows, n }, x) => [x([rows, n])],
   concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
   pad: ({ rows, n }, x) => [

@@ -56,6 +56,9 @@ export function createJsBackend(): Backend {
       bytes -= storage.bytes;
     },
     memory: (): MemoryUse => ({ bytes, pool: 0, peak }),
+    resetPeak: () => {
+      peak = bytes;
+    },
     write(storage: Storage, data: TypedArray): void {
       arrayOf(
         storage,

@@ -6,7 +6,7 @@ import { sizeOf } from "../../shape.ts";
 import { randomWords, unitDouble, unitFloat } from "../../threefry.ts";
 import type { MatrixOperand, View, Windows } from "../backend.ts";
 
-/** out[b] = a[b] · b[b], plus a bias in every row; sums in doubles, from the first to the last. */
+/** out[b] = a[b] · b[b], plus a bias in every row, or added to what `out` holds; sums in doubles, from the first to the last. */
 export function matmul(
   x: TypedArray,
   a: MatrixOperand,
@@ -17,6 +17,7 @@ export function matmul(
   k: number,
   n: number,
   bias?: TypedArray,
+  adds = false,
 ): void {
   const [aRow, aColumn] = a.transposed ? [1, a.stride] : [a.stride, 1];
   const [bRow, bColumn] = b.transposed ? [1, b.stride] : [b.stride, 1];
@@ -25,14 +26,16 @@ export function matmul(
     const aStart = a.offset + aOffset;
     const bStart = b.offset + b.batchOffsets[batch]!;
     for (let i = 0; i < m; i++) {
-      row.fill(0);
+      const at = (batch * m + i) * n;
+      if (adds) row.set(out.subarray(at, at + n));
+      else row.fill(0);
       for (let l = 0; l < k; l++) {
         const factor = x[aStart + i * aRow + l * aColumn]!;
         const from = bStart + l * bRow;
         for (let j = 0; j < n; j++) row[j]! += factor * y[from + j * bColumn]!;
       }
       if (bias) for (let j = 0; j < n; j++) row[j]! += bias[j]!;
-      out.set(row, (batch * m + i) * n);
+      out.set(row, at);
     }
   });
 }

@@ -166,6 +166,9 @@ export function createWasmBackend(): Backend {
       bytes -= storage.bytes;
     },
     memory: (): MemoryUse => ({ bytes, pool: heap.pooled + scratchBytes, peak }),
+    resetPeak: () => {
+      peak = bytes;
+    },
     write(storage: Storage, data: TypedArray): void {
       const address = addressOf(storage);
       if (data instanceof Float32Array) heap.f32.set(data, address / 4);

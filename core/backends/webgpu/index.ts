@@ -51,6 +51,9 @@ export async function createWebgpuBackend(): Promise<WebgpuBackend> {
     setAside: (storage, _, offset, size) =>
       new Storage(backend, gpu.setAside(storage, offset * width, size * width), 0),
     memory: (): MemoryUse => ({ bytes, pool: gpu.idle, peak }),
+    resetPeak: () => {
+      peak = bytes;
+    },
     write(storage: Storage, data: TypedArray): void {
       const words = data instanceof Uint8Array ? Uint32Array.from(data) : data;
       gpu.write(storage, words as ArrayBufferView<ArrayBuffer>);

@@ -4,7 +4,7 @@
 // Knows addresses, strides and sizes. A layout is two strides: a product compiles nothing that another one has not.
 
 import type { FloatDType } from "../../dtype.ts";
-import type { MatrixOperand, RowOperand } from "../backend.ts";
+import type { Into, MatrixOperand, RowOperand } from "../backend.ts";
 import type { Block, Queue } from "./queue.ts";
 import { powerOfTwo, run, type Shader } from "./shader.ts";
 
@@ -26,7 +26,7 @@ const lines = (count: number, text: (i: number) => string): string => range(coun
 const words: readonly string[] = [
   ...["m", "n", "k", "batch", "part"],
   ...["aStart", "aRow", "aDepth", "aStep", "bStart", "bDepth", "bColumn", "bStep"],
-  ...["listed", "biased", "biasStart"],
+  ...["listed", "biased", "biasStart", "outStart", "adds"],
 ];
 const reads: readonly string[] = ["a: f32", "b: f32", "bias: f32", "offsets: u32"];
 
@@ -112,9 +112,9 @@ ${lines(64, (i) => `c${i} = fma(a${i >> 5}[${(i >> 3) & 3}], b${(i >> 2) & 1}[${
     let r = row + 4 * y + i / 32 * 32 + i / 8 % 4;
     let c = column + 4 * x + i / 4 % 2 * 32 + i % 4;
     if (r >= m || c >= n) { continue; }
-    let at = (z * m + r) * n + c;
+    let at = outStart + (z * m + r) * n + c;
     var sum = all[i];
-    if (first > begin) { sum += out[at]; } else if (biased == 1) { sum += bias[biasStart + c]; }
+    if (first > begin || adds == 1) { sum += out[at]; } else if (biased == 1) { sum += bias[biasStart + c]; }
     out[at] = sum;
   }
 }
@@ -167,7 +167,9 @@ for (var i = 0u; i < 16; i++) {
   if (r >= m || c >= n) { continue; }
   var sum = sums[i];
   if (biased == 1) { sum += bias[biasStart + c]; }
-  out[(slab * m + r) * n + c] = sum;
+  let at = outStart + (slab * m + r) * n + c;
+  if (adds == 1) { sum += out[at]; }
+  out[at] = sum;
 }
 `,
 };
@@ -177,12 +179,13 @@ const joining: Shader = {
   label: "matmul joined",
   reads: ["x: f32", "bias: f32"],
   writes: ["out: f32"],
-  words: ["size", "n", "parts", "biased", "biasStart"],
+  words: ["size", "n", "parts", "biased", "biasStart", "outStart", "adds"],
   main: `
 var sum = 0.0;
 for (var k = 0u; k < parts; k++) { sum += x[k * size + i]; }
 if (biased == 1) { sum += bias[biasStart + i % n]; }
-out[i] = sum;
+if (adds == 1) { sum += out[outStart + i]; }
+out[outStart + i] = sum;
 `,
 };
 
@@ -197,8 +200,8 @@ function stepOf(offsets: readonly number[]): number | undefined {
 }
 
 /**
- * out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n], plus a row of biases where there is one; out is
- * contiguous. Sizes are at least 1.
+ * out[b] = a[b] · b[b] for `batchOffsets.length` products of [m, k] · [k, n], plus a row of biases where there is one, or what
+ * stands there already; out is contiguous. Sizes are at least 1.
  */
 export function matmul(
   gpu: Queue,
@@ -210,6 +213,7 @@ export function matmul(
   k: number,
   n: number,
   bias?: RowOperand,
+  { offset: outStart, adds }: Into = { offset: 0, adds: false },
 ): void {
   const batch = a.batchOffsets.length;
   const [aRow, aDepth] = steps(a);
@@ -247,6 +251,7 @@ export function matmul(
       ...[m, n, k, batch, part],
       ...[a.offset, aRow, aDepth, aStep ?? 0, b.offset, bDepth, bColumn, bStep ?? 0],
       ...[Number(listed), Number(bias !== undefined && !joined), biasStart],
+      ...(joined ? [0, 0] : [outStart, Number(adds)]),
       ...[shared, across],
     ],
   );
@@ -258,6 +263,8 @@ export function matmul(
     parts * shared,
     Number(bias !== undefined),
     biasStart,
+    outStart,
+    Number(adds),
   ]);
   gpu.release(result);
 }

@@ -1,0 +1,23 @@
+"""Writes each model as PyTorch has it, <name>.safetensors, and what it says of an input, <name>.json, into this folder:
+
+    python3 tests/pytorch/write.py
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from models import MODELS
+from safetensors_format import save_file
+
+folder = Path(__file__).parent
+for seed, (name, make) in enumerate(MODELS.items()):
+    torch.manual_seed(seed)
+    model, x = make()
+    model.eval()
+    with torch.no_grad():
+        y = model(x)
+    save_file(model.state_dict(), folder / f"{name}.safetensors", {"format": "pt"})
+    numbers = {"x": x, "y": y}
+    text = {key: {"shape": list(t.shape), "data": t.reshape(-1).tolist()} for key, t in numbers.items()}
+    (folder / f"{name}.json").write_text(json.dumps(text) + "\n")
