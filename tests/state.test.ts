@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { tensor, zeros } from "../core/create.ts";
 import { ArgumentError, DeviceError, DTypeError, FormatError, ShapeError } from "../core/errors.ts";
@@ -355,7 +355,7 @@ describe("files", () => {
     await expect(loadFile(join(place, "b"))).rejects.toThrow(/ENOENT/);
     expect([...readFileSync(path)]).toEqual([1]);
     expect(readdirSync(place)).toEqual(["a"]);
-    expect(readdirSync(tmpdir()).filter((name) => name.endsWith(".part"))).toEqual([]);
+    expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`${basename(place)}.`))).toEqual([]);
   });
 
   test("where there are none, the way out is named", async () => {
