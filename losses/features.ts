@@ -3,6 +3,7 @@
 
 import type { Op } from "../core/op.ts";
 import * as fused from "./fused.ts";
+import * as fusedSparse from "./fused-sparse.ts";
 import * as sampled from "./sampled.ts";
 
 export type { CandidateLoss, CandidateOptions, Candidates, Counts } from "./candidates.ts";
@@ -11,6 +12,12 @@ export {
   type FusedLinearCrossEntropyOptions,
   fusedLinearCrossEntropy,
 } from "./fused.ts";
+export {
+  type FusedSparseLoss,
+  type FusedSparseOptions,
+  fusedLinearEntmax15Loss,
+  fusedLinearSparsemaxLoss,
+} from "./fused-sparse.ts";
 export {
   type NceOptions,
   type NegativeSamplingOptions,
@@ -40,4 +47,6 @@ export const allFeatureLosses: readonly Op[] = [
   sampled.sampledSoftmaxLoss,
   // Of a whole layer
   fused.fusedLinearCrossEntropy,
+  fusedSparse.fusedLinearSparsemaxLoss,
+  fusedSparse.fusedLinearEntmax15Loss,
 ];

@@ -3,7 +3,7 @@
 
 import { customOp } from "../core/custom.ts";
 import type { FloatDType } from "../core/dtype.ts";
-import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
+import { ArgumentError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkOptions, describe, type Op, rowMajor, sameBackend } from "../core/op.ts";
 import { type Reduction, reduceLosses, reductionOf } from "../core/rowloss.ts";
 import { IGNORED, type Labels } from "../core/rowop.ts";
@@ -31,10 +31,20 @@ import {
   seen,
   type Upstream,
 } from "./fused-tiles.ts";
-import { checkLayer, Layer, type Span, type Sums, spans } from "./tiles.ts";
+import {
+  type ChunkOptions,
+  checkLayer,
+  chunkSize,
+  inverse,
+  Layer,
+  numberOf,
+  type Span,
+  type Sums,
+  spans,
+} from "./tiles.ts";
 
 /** Options of `fusedLinearCrossEntropy`. */
-export interface FusedLinearCrossEntropyOptions<E extends Extra = Extra> {
+export interface FusedLinearCrossEntropyOptions<E extends Extra = Extra> extends ChunkOptions {
   /** A weight for each class, shape [V]; a constant. */
   readonly classWeight?: Tensor;
   /** ε in [0, 1]: the target is mixed with the uniform distribution. */
@@ -51,9 +61,6 @@ export interface FusedLinearCrossEntropyOptions<E extends Extra = Extra> {
    * computed again for the gradient, and nothing is kept but two numbers a row. "auto" (default): "rows" for one number.
    */
   readonly schedule?: "auto" | "rows" | "tiles";
-  /** Rows, and classes, of a tile. */
-  readonly chunkRows?: number;
-  readonly chunkClasses?: number;
   /**
    * Gradients below which a tile adds nothing to that of x, or to those of weight and bias; 0 (default): all is exact. A device that
    * cannot be read at once leaves nothing out.
@@ -84,14 +91,6 @@ const known: readonly string[] = [
 const extras: readonly Extra[] = ["lse", "argmax", "targetLogProb"];
 const name = "fusedLinearCrossEntropy";
 
-/** A number among the options, checked. */
-function numberOf(key: string, value: unknown, holds: (v: number) => boolean, wayOut: string): number {
-  if (typeof value !== "number")
-    throw new ArgumentError(name, `${key} is ${showValue(value)}`, "give a number");
-  if (!holds(value)) throw new DomainError(name, `${key} is ${value}`, wayOut);
-  return value;
-}
-
 function checkChoices(
   { schedule = "auto", returns = [], softCap }: FusedLinearCrossEntropyOptions,
   reduction: Reduction,
@@ -113,7 +112,7 @@ function checkChoices(
       `returns holds ${showValue(other)}`,
       `give an array of ${extras.join(", ")}`,
     );
-  if (softCap !== undefined) numberOf("softCap", softCap, (c) => c > 0, "give a number above 0");
+  if (softCap !== undefined) numberOf(name, "softCap", softCap, (c) => c > 0, "give a number above 0");
 }
 
 function checkClassWeight(classWeight: unknown, x: Tensor, classes: number): asserts classWeight is Float {
@@ -146,9 +145,7 @@ function settingsOf(
   const [classes, features] = weight.shape as [number, number];
   if (classWeight !== undefined) checkClassWeight(classWeight, x, classes);
   const between = (key: "labelSmoothing" | "zLoss" | "filterX" | "filterW", most: number): number =>
-    numberOf(key, options[key] ?? 0, (w) => w >= 0 && w <= most, `give a number from 0 to ${most}`);
-  const size = (key: "chunkRows" | "chunkClasses", usual: number): number =>
-    numberOf(key, options[key] ?? usual, (v) => Number.isInteger(v) && v >= 1, "give 1, 2, 3, …");
+    numberOf(name, key, options[key] ?? 0, (w) => w >= 0 && w <= most, `give a number from 0 to ${most}`);
   const labelSmoothing = between("labelSmoothing", 1);
   const inRows = options.schedule !== "tiles" && reduction !== "none";
   const rows = labels.size;
@@ -177,19 +174,18 @@ function settingsOf(
     returns,
     inRows,
     // Rows whose scores are no more numbers than their features are one chunk: there is room for them in the gradient of weight.
-    chunkRows: size("chunkRows", inRows ? (rows <= Math.min(features, 128) ? Math.max(rows, 1) : 64) : 128),
-    chunkClasses: size("chunkClasses", x.device === "webgpu" ? 4096 : 512),
+    chunkRows: chunkSize(
+      name,
+      options,
+      "chunkRows",
+      inRows ? (rows <= Math.min(features, 128) ? Math.max(rows, 1) : 64) : 128,
+    ),
+    chunkClasses: chunkSize(name, options, "chunkClasses", x.device === "webgpu" ? 4096 : 512),
   };
 }
 
 // ---------------------------------------------------------------------------------------------------------------
 // The loss
-
-/** 1/total, or 0 where nothing counts. */
-function inverse(total: Float): Float {
-  const some = ops.greater(total, 0) as Tensor<Shape, "bool">;
-  return ops.where(some, ops.div(1, total) as Float, 0) as Float;
-}
 
 /** The result from the losses of the rows and the penalties on them, each divided by what it is a mean over. */
 function reduced(loss: Float, penalty: Float | undefined, { w, counted, reduction }: Settings): Float {
