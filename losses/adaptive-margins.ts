@@ -40,16 +40,15 @@ import { reshape } from "../core/views.ts";
 import { kth, log } from "../core/words.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
 import { lengthOf } from "../ops/normalize.ts";
+import { rotated, turned } from "./cosine-margins.ts";
 import {
   type Features,
   type Head,
   head,
   type MarginOption,
   patched,
-  rotated,
   type ScaleOption,
   type SteppedHead,
-  turned,
 } from "./heads.ts";
 
 // ---------------------------------------------------------------------------------------------------------------

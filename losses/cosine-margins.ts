@@ -9,8 +9,10 @@ import {
   div,
   floor,
   greater,
+  greaterEqual,
   less,
   mul,
+  neg,
   oneHot,
   pick,
   type Row,
@@ -23,7 +25,7 @@ import type { ScalarLike } from "../core/rowop.ts";
 import { linearShape, type Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { reshape } from "../core/views.ts";
-import { cos } from "../core/words.ts";
+import { cos, sin } from "../core/words.ts";
 import { max } from "../ops/reduce.ts";
 import {
   type CenterHead,
@@ -33,9 +35,7 @@ import {
   head,
   type MarginOption,
   patched,
-  rotated,
   type ScaleOption,
-  turned,
 } from "./heads.ts";
 
 /**
@@ -64,6 +64,17 @@ export function scaleBound(classes: number, probability = 0.9): number {
 
 // ---------------------------------------------------------------------------------------------------------------
 // Angles
+
+/** cos(θ + m) of c = cos θ, without θ. At c = ±1, where the cosine has no slope in any direction, sin θ counts as constant. */
+export function rotated(c: Scalar, m: Scalar): Scalar {
+  const squared = mul(sub(1, c), add(1, c));
+  const sine = select(greater(squared, 0), sqrt(squared), 0);
+  return sub(mul(c, cos(m)), mul(sine, sin(m))) as Scalar;
+}
+
+/** cos(θ + m) of c = cos θ where θ ≤ π − m; beyond it c − m sin m, which falls on to where θ = π. */
+export const turned = (c: Scalar, m: Scalar): Scalar =>
+  select(greaterEqual(c, neg(cos(m))), rotated(c, m), sub(c, mul(m, sin(m)))) as Scalar;
 
 // Numerator and denominator of (arcsin √z − √z) / z√z up to z = ¼, by rising powers of z (fdlibm).
 const over: readonly number[] = [
@@ -369,11 +380,11 @@ export const subcenterArcface: CenterHead<ArcOptions> = /* @__PURE__ */ head("su
   doc: "ArcFace with several centres for each class, of which the nearest counts.",
   source: "Deng, Guo, Liu, Gong & Zafeiriou 2020 (sub-center ArcFace)",
   params: arcParams,
-  shape: (name, x, weight) => {
+  sizes: (name, x, weight) => {
     const { shape } = weight;
     if (shape.length !== 3 || shape[1] === 0)
       throw new ShapeError(name, `weight of shape ${showShape(shape)} holds no centres`, "give [C, K, d]");
-    return [...linearShape(name, x.shape, [shape[0]!, shape[2]!])];
+    return linearShape(name, x.shape, [shape[0]!, shape[2]!]);
   },
   similarities: (x, weight) => {
     const [classes, centers, width] = weight.shape as [number, number, number];
