@@ -17,8 +17,10 @@ import {
   max,
   maximum,
   mul,
+  not,
   pick,
   type Row,
+  type RowMask,
   type Scalar,
   select,
   stop,
@@ -58,68 +60,58 @@ const absent = Number.NEGATIVE_INFINITY;
 
 const lse = (x: Row): Scalar => add(stop(max(x)), logSumExpCentred(centred(x)).lse) as Scalar;
 
-/** The right cosine of each row. */
-const rightOnes: RowOp = /* @__PURE__ */ new RowOp("rightCosines", {
-  gives: "scalar",
-  params: { target: { is: "label" }, ignoreIndex: { is: "scalar", default: IGNORED } },
-  nanRows: false,
-  program: ({ x, target, ignoreIndex }: { x: Row; target: Scalar; ignoreIndex: Scalar }) => ({
-    results: [select(equal(target, ignoreIndex), absent, pick(x, target))],
-  }),
-});
+/** Something of each row of cosines; −∞ where it does not count. */
+const ofRows = (params: Params, program: (inputs: never) => Scalar): RowOp =>
+  new RowOp("cosines", {
+    gives: "scalar",
+    params: { ...params, target: { is: "label" }, ignoreIndex: { is: "scalar", default: IGNORED } },
+    nanRows: false,
+    program: (inputs: { readonly target: Scalar; readonly ignoreIndex: Scalar }) => ({
+      results: [select(equal(inputs.target, inputs.ignoreIndex), absent, program(inputs as never))],
+    }),
+  });
 
-/** log Σ exp(s·c) over the wrong cosines of each row. */
-const wrongOnes: RowOp = /* @__PURE__ */ new RowOp("wrongCosines", {
-  gives: "scalar",
-  params: {
-    target: { is: "label" },
-    scale: { is: "scalar" },
-    ignoreIndex: { is: "scalar", default: IGNORED },
-  },
-  nanRows: false,
-  program: ({ x, target, scale, ignoreIndex }: { [name: string]: Scalar } & { x: Row }) => ({
-    results: [
-      select(
-        equal(target!, ignoreIndex!),
-        absent,
-        lse(select(equal(index, target!), absent, mul(scale!, x)) as Row),
-      ),
-    ],
-  }),
-});
+/** The right cosine. */
+const rightOnes: RowOp = /* @__PURE__ */ ofRows({}, ({ x, target }: { x: Row; target: Scalar }) =>
+  pick(x, target),
+);
+
+/** log Σ exp(s·c) over the wrong cosines. */
+const wrongOnes: RowOp = /* @__PURE__ */ ofRows(
+  { scale: { is: "scalar" } },
+  ({ x, target, scale }: { x: Row; target: Scalar; scale: Scalar }) =>
+    lse(select(equal(index, target), absent, mul(scale, x)) as Row),
+);
+
+/** Where rows count; one that is NaN does. */
+const present = (x: Row): RowMask => not(equal(x, absent)) as RowMask;
 
 /** Something of all rows that count; `before` where none does. */
-const ofBatch = (name: string, params: Params, program: (inputs: never) => Scalar): RowOp =>
-  new RowOp(name, {
+const ofBatch = (params: Params, program: (inputs: never) => Scalar): RowOp =>
+  new RowOp("batch", {
     gives: "scalar",
     params: { ...params, before: { is: "scalar" } },
     nanRows: false,
     program: (inputs: { readonly x: Row; readonly before: Scalar }) => ({
-      results: [
-        select(greater(count(greater(inputs.x, absent)), 0), program(inputs as never), inputs.before),
-      ],
+      results: [select(greater(count(present(inputs.x)), 0), program(inputs as never), inputs.before)],
     }),
   });
 
-const counted = (x: Row): Scalar => count(greater(x, absent));
-
 /** The scale at which the right class has probability ½ where the angle to it is the median one, at most π/4. */
 const medianScale: RowOp = /* @__PURE__ */ ofBatch(
-  "adacos",
   { wrong: { is: "row" } },
   ({ x, wrong }: { x: Row; wrong: Row }) => {
-    const logMean = sub(lse(wrong), log(counted(x)));
+    const logMean = sub(lse(wrong), log(count(present(x))));
     // The lower median of angles is the upper one of cosines, and no angle is needed.
-    const median = kth(x, add(floor(mul(0.5, sub(counted(x), 1))), 1) as Scalar);
+    const median = kth(x, add(floor(mul(0.5, sub(count(present(x)), 1))), 1) as Scalar);
     return div(logMean, maximum(Math.SQRT1_2, median)) as Scalar;
   },
 );
 
 const movingMean: RowOp = /* @__PURE__ */ ofBatch(
-  "curricularface",
   { momentum: { is: "scalar" } },
   ({ x, momentum, before }: { x: Row; momentum: Scalar; before: Scalar }) => {
-    const mean = div(sum(select(greater(x, absent), x, 0)), counted(x));
+    const mean = div(sum(select(present(x), x, 0)), count(present(x)));
     return add(mul(momentum, mean), mul(sub(1, momentum), before)) as Scalar;
   },
 );
@@ -174,9 +166,8 @@ export const adacos: SteppedHead<ScaleOption, "scale"> = /* @__PURE__ */ head("a
   next: {
     params: {},
     of: (similar, target, { scale, ignoreIndex }) => {
-      const ignoring = ignoreIndex === undefined ? {} : { ignoreIndex };
-      const [right] = rightOnes.call(similar, { target, ...ignoring });
-      const [wrong] = wrongOnes.call(similar, { target, scale, ...ignoring });
+      const [right] = rightOnes.call(similar, { target, ignoreIndex });
+      const [wrong] = wrongOnes.call(similar, { target, scale, ignoreIndex });
       return { scale: overBatch(medianScale, right!, { wrong, before: scale }) };
     },
   },
@@ -241,8 +232,7 @@ export const curricularface: SteppedHead<CurricularOptions, "t", Momentum> = /* 
     next: {
       params: { momentum: { is: "scalar", default: 0.01, min: 0, max: 1 } },
       of: (similar, target, { t = 0, momentum = 0.01, ignoreIndex }) => {
-        const ignoring = ignoreIndex === undefined ? {} : { ignoreIndex };
-        const [right] = rightOnes.call(similar, { target, ...ignoring });
+        const [right] = rightOnes.call(similar, { target, ignoreIndex });
         return { t: overBatch(movingMean, right!, { momentum, before: t }) };
       },
     },

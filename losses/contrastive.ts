@@ -32,6 +32,7 @@ import { checkFeatures, cosines, type Features, type Head, head } from "./heads.
 import {
   type BatchLoss,
   checkBatch,
+  cosinesWithin,
   type LabelledLoss,
   lseOf,
   type OfPairs,
@@ -140,7 +141,7 @@ export const ntXent: BatchLoss<TemperatureOption> = /* @__PURE__ */ describe(
       throw new ShapeError("ntXent", `${count} rows are not two views of each sample`, "give [2N, d]");
     if (z.size === 0) return ofNothing(z, options);
     const partners = Int32Array.from({ length: count }, (_, i) => (i + count / 2) % count);
-    return ofViews(cosines(z, z) as never, partners, options) as Features;
+    return ofViews(cosinesWithin(z) as never, partners, options) as Features;
   }) as never,
   {
     name: "ntXent",

@@ -227,6 +227,9 @@ const arcParams: {
  * @gradient dc_t=s\,dz_t\,\Bigl(\cos m+\frac{c_t\sin m}{\sin\theta_t}\Bigr)\ \text{or}\ s\,dz_t,\qquad dc_j=s\,dz_j
  * @remarks At θ = π − m the logit steps down from −s to −s(cos m + m sin m): monotone, though not continuous.
  * @remarks No angle is computed: cos(θ + m) = c·cos m − sin θ·sin m.
+ * @errata Many implementations clamp cosines to ±(1 − 1e-7) before an arccos: a row that points exactly against its class row
+ *   then has no gradient from the margin and stays there, and in f32, where 1 − 1e-7 is 0.99999988, no angle is below 4.9e-4.
+ *   Nothing has to be clamped: the slope 1/sin θ meets a direction of length sin θ.
  * @see combinedMargin: without the step
  * @see subcenterArcface: for noisy labels
  * @see magface: a margin that grows with the length of the features

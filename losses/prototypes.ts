@@ -17,7 +17,7 @@ import { scatterAdd, take } from "../ops/indexing.ts";
 import { linear } from "../ops/matmul.ts";
 import { mean, sum } from "../ops/reduce.ts";
 import { checkLabelled, cosines, type Features, type Head, head, type ScaleOption } from "./heads.ts";
-import { type BatchLoss, checkBatch, places } from "./pairs.ts";
+import { type BatchLoss, checkBatch, cosinesWithin, places } from "./pairs.ts";
 
 type Reducing = Pick<LossOptions, "reduction">;
 
@@ -352,7 +352,7 @@ export const prototypeSeparationLoss: BatchLoss<object> = /* @__PURE__ */ descri
     checkBatch(name, rows, options, {});
     if (rows.shape[0]! < 2)
       throw new ShapeError(name, `${rows.shape[0]} prototypes have no neighbours`, "give at least two");
-    return nearest(cosines(rows, rows) as never, places(rows), options as never) as Features;
+    return nearest(cosinesWithin(rows) as never, places(rows), options as never) as Features;
   }) as never,
   {
     name: "prototypeSeparationLoss",
