@@ -188,7 +188,7 @@ class ElementwiseMap {
     let shape: readonly number[] = [];
     for (const t of args) if (typeof t !== "number") shape = broadcastShapes(this.name, shape, t.shape);
     // Adjacent axes on which every operand behaves alike (present or repeated) are one axis.
-    const groups: { size: number; pattern: number }[] = [];
+    const groups: { size: number; pattern: number; first: number }[] = [];
     for (let axis = 0; axis < shape.length; axis++) {
       if (shape[axis] === 1) continue;
       let pattern = 0;
@@ -197,12 +197,17 @@ class ElementwiseMap {
       });
       const last = groups.at(-1);
       if (last && last.pattern === pattern) last.size *= shape[axis]!;
-      else groups.push({ size: shape[axis]!, pattern });
+      else groups.push({ size: shape[axis]!, pattern, first: axis });
     }
     if (groups.length > 2) {
+      // What repeats along the last of them keeps doing so: copies of a value for each row, not for each entry.
+      const { pattern, first } = groups.at(-1)!;
       const size = sizeOf(shape);
-      const full = args.map((t) =>
-        typeof t === "number" || t.size === 1 || t.size === size ? t : broadcastTo(t, shape),
+      const rows = shape.map((n, axis) => (axis < first ? n : 1));
+      const full = args.map((t, i) =>
+        typeof t === "number" || t.size === 1 || t.size === size
+          ? t
+          : broadcastTo(t, (pattern >> i) & 1 ? shape : rows),
       );
       return this.broadcast(full, params, backend, float, integers);
     }

@@ -48,7 +48,7 @@ import {
   sameShape,
   sizeOf,
 } from "./shape.ts";
-import { checkTensor, fromHost, hostCopy, Tensor } from "./tensor.ts";
+import { checkTensor, fromHost, hostCopy, isReadable, Tensor } from "./tensor.ts";
 import { broadcastTo, reshape, transpose } from "./views.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ export function checkedLabels(
       `give shape ${showShape(outer)}`,
     );
   }
-  if (n !== undefined && (labels.device !== "webgpu" || labels.host !== null)) {
+  if (n !== undefined && isReadable(labels)) {
     const data = hostCopy(labels);
     for (let i = 0; i < data.length; i++) {
       const v = data[i]!;

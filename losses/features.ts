@@ -6,6 +6,7 @@ import * as adaptive from "./adaptive-margins.ts";
 import * as contrastive from "./contrastive.ts";
 import * as cosine from "./cosine-margins.ts";
 import * as fused from "./fused.ts";
+import * as fusedSparse from "./fused-sparse.ts";
 import * as pairs from "./pairs.ts";
 import * as near from "./prototypes.ts";
 import * as sampled from "./sampled.ts";
@@ -28,6 +29,12 @@ export {
   type FusedLinearCrossEntropyOptions,
   fusedLinearCrossEntropy,
 } from "./fused.ts";
+export {
+  type FusedSparseLoss,
+  type FusedSparseOptions,
+  fusedLinearEntmax15Loss,
+  fusedLinearSparsemaxLoss,
+} from "./fused-sparse.ts";
 export type { CenterHead, Head, HeadOptions, SteppedHead } from "./heads.ts";
 export { type BatchLoss, circleLoss, circleLossClasses, type LabelledLoss } from "./pairs.ts";
 export {
@@ -91,4 +98,6 @@ export const allFeatureLosses: readonly Op[] = /* @__PURE__ */ Object.freeze([
   sampled.sampledSoftmaxLoss,
   // Of a whole layer
   fused.fusedLinearCrossEntropy,
+  fusedSparse.fusedLinearSparsemaxLoss,
+  fusedSparse.fusedLinearEntmax15Loss,
 ] as unknown as Op[]);

@@ -46,5 +46,5 @@ export { GRU, LSTM, type RecurrentOptions, RNN, type RNNOptions, type Sequence }
 export { Residual } from "./residual.ts";
 export { fromSafetensors, type Metadata, type Tensors, toSafetensors } from "./safetensors.ts";
 export { type Layer, Sequential } from "./sequential.ts";
-export type { LoadOptions, LoadResult, StateDict, Stateful } from "./state.ts";
+export type { LoadOptions, LoadResult, Stateful } from "./state.ts";
 export { TransformerBlock, type TransformerBlockOptions } from "./transformer.ts";

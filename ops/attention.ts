@@ -19,6 +19,7 @@ import {
   add as plus,
   type Row,
   type RowMask,
+  readBack,
   type Scalar,
   select,
   stop,
@@ -84,12 +85,15 @@ const weigh: RowOp = /* @__PURE__ */ new RowOp("attention", {
   nanRows: false,
   program: (s: Sight) => {
     const z = scoresOf(s);
-    const shift = stop(shiftOf(max(z)));
-    const e = exp(minus(z, shift)) as Row;
+    const m = stop(max(z));
+    const e = exp(minus(z, m)) as Row;
     const all = total(e);
-    const p = select(equal(all, 0), 0, div(e, all)) as Row;
+    const own = plus(m, log(all));
+    // Where something may be hidden, so may everything: a row of −∞.
+    const none = seen(s) && equal(m, Number.NEGATIVE_INFINITY);
+    const p = readBack((none ? select(none, 0, div(e, all)) : div(e, all)) as Row);
     return {
-      results: [p, plus(shift, log(all))],
+      results: [p, none ? select(none, Number.NEGATIVE_INFINITY, own) : own],
       vjp: ([g, ofLse]) => {
         const dz = times(p, plus(minus(g!, total(times(g!, p))), ofLse!)) as Row;
         const dx = times(dz, div(s.scale, s.temperature));

@@ -45,25 +45,30 @@ const times2 = mul as unknown as (a: Tensor, b: Tensor | number) => Tensor;
  */
 function features(x: Tensor, ofQueries: boolean): Tensor {
   const d = x.shape.at(-1)!;
-  const count = ((d + 1) * (d + 2)) / 2;
+  // Whole tiles of a product: features beyond the last are 0.
+  const count = 8 * Math.ceil(((d + 1) * (d + 2)) / 16);
   const host = x.dtype === "f32" ? Float32Array : Float64Array;
-  // Left and right factors, as linear maps of x: entry 0 of (1, x) is a bias, the others are picked.
-  const pick = new host(2 * count * d);
-  const bias = new host(2 * count);
+  // Left and right factors are linear maps of x: entry 0 of (1, x) is a bias, the others are picked.
+  const [left, right] = [0, 1].map(() => ({ pick: new host(count * d), bias: new host(count) }));
+  const put = ({ pick, bias }: typeof left & object, at: number, entry: number, value: number): void => {
+    if (entry === 0) bias[at] = value;
+    else pick[at * d + entry - 1] = value;
+  };
   let at = 0;
   for (let i = 0; i <= d; i++) {
     for (let j = i; j <= d; j++, at++) {
-      if (i === 0) bias[at] = 1;
-      else pick[at * d + i - 1] = 1;
-      if (j === 0) bias[count + at] = 1;
-      else pick[(count + at) * d + j - 1] = ofQueries && i === j ? 0.5 : 1;
+      put(left!, at, i, 1);
+      put(right!, at, j, ofQueries && i === j && i > 0 ? 0.5 : 1);
     }
   }
-  const weight = fromHost(x.backend, x.dtype, [2 * count, d], pick, "features");
-  const ones = fromHost(x.backend, x.dtype, [2 * count], bias, "features");
-  const factors = linear(x as Floats, weight as Floats, ones as Floats) as Tensor;
-  const [left, right] = split(factors, 2, -1);
-  return times2(left!, right!);
+  const [a, b] = [left!, right!].map(({ pick, bias }) =>
+    linear(
+      x as Floats,
+      fromHost(x.backend, x.dtype, [count, d], pick, "features") as Floats,
+      fromHost(x.backend, x.dtype, [count], bias, "features") as Floats,
+    ),
+  ) as unknown as [Tensor, Tensor];
+  return times2(a, b);
 }
 
 /** The weights of the keys of a query's own chunk: 1 + z + z²/2, and 0 for those ahead. */

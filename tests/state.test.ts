@@ -12,13 +12,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { tensor, zeros } from "../core/create.ts";
 import { ArgumentError, DeviceError, DTypeError, FormatError, ShapeError } from "../core/errors.ts";
 import { Parameter } from "../core/parameter.ts";
 import { normal } from "../core/random.ts";
 import { memory, scope } from "../core/scope.ts";
+import type { StateDict } from "../core/state.ts";
 import type { Tensor } from "../core/tensor.ts";
 import {
   batches,
@@ -31,7 +32,6 @@ import {
   Module,
   type Parts,
   Sequential,
-  type StateDict,
   type Stateful,
   saveCheckpoint,
   saveFile,
@@ -355,7 +355,7 @@ describe("files", () => {
     await expect(loadFile(join(place, "b"))).rejects.toThrow(/ENOENT/);
     expect([...readFileSync(path)]).toEqual([1]);
     expect(readdirSync(place)).toEqual(["a"]);
-    expect(readdirSync(tmpdir()).filter((name) => name.endsWith(".part"))).toEqual([]);
+    expect(readdirSync(tmpdir()).filter((name) => name.startsWith(`${basename(place)}.`))).toEqual([]);
   });
 
   test("where there are none, the way out is named", async () => {
