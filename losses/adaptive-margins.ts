@@ -146,8 +146,11 @@ function overBatch(op: RowOp, right: Tensor, given: { readonly [name: string]: u
  * @see cosineSoftmax: a scale that is chosen or learned
  * @see scaleBound: the smallest scale that makes sense
  * @example
- * let scale: ScalarLike | undefined;
- * const { loss, scale: next } = adacos.step(x, weight, target, scale ? { scale } : {});
+ * const x = tensor([[1, 2], [2, 1]]);
+ * const weight = tensor([[1, 0], [0, 1], [-1, 1]]);
+ * adacos(x, weight, [1, 0]); // 0.731
+ * const { scale } = adacos.step(x, weight, [1, 0], {});
+ * adacos(x, weight, [1, 0], { scale });
  */
 export const adacos: SteppedHead<ScaleOption, "scale"> = /* @__PURE__ */ head("adacos", {
   doc: "Cross-entropy of cosines with a scale that follows from the number of classes, or from each batch.",
@@ -211,7 +214,10 @@ interface Momentum {
  * @remarks r is the option `t`, μ the momentum. No gradient flows through r, nor through which classes are hard.
  * @see arcface: all wrong classes alike
  * @example
- * const { loss, t } = curricularface.step(x, weight, target, { t: before });
+ * const x = tensor([[1, 2], [2, 1]]);
+ * const weight = tensor([[1, 0], [0, 1], [-1, 1]]);
+ * const { t } = curricularface.step(x, weight, [1, 0], { t: 0 });
+ * curricularface(x, weight, [1, 0], { t });
  */
 export const curricularface: SteppedHead<CurricularOptions, "t", Momentum> = /* @__PURE__ */ head(
   "curricularface",
@@ -343,7 +349,7 @@ const regularizer: Penalty<Magnitudes> = /* @__PURE__ */ rowLoss("magface: regul
  * @gradient d\lVert x\rVert = \Bigl(\frac{\partial z_t}{\partial m}\,dz_t\,\frac{u_m-l_m}{u_a-l_a}+\lambda_g\bigl(u_a^{-2}-a^{-2}\bigr)\Bigr)\,[l_a\le\lVert x\rVert\le
  *   u_a],\qquad dc\ \text{as arcface}
  * @see arcface: one margin for all
- * @example magface(x, weight, [1], { scale: 64, lA: 10, uA: 110 })
+ * @example magface(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { scale: 64, lA: 10, uA: 110 })
  */
 export const magface: MagFace = /* @__PURE__ */ Object.assign(
   /* @__PURE__ */ head("magface", {

@@ -202,7 +202,7 @@ const circlePairs: OfPairs = /* @__PURE__ */ rowLoss("circleLoss", {
  * @remarks The weights α count as constants, so this is not the derivative of the value. s are cosines.
  * @see circleLossClasses: against class rows
  * @see supConLoss: without the weights
- * @example circleLoss(features, [0, 0, 1, 1], { m: 0.25, gamma: 80 })
+ * @example circleLoss(tensor([[1, 2], [2, 3], [-1, 1], [-2, 1]]), [0, 0, 1, 1], { m: 0.25, gamma: 80 })
  */
 export const circleLoss: LabelledLoss<CircleOptions> = /* @__PURE__ */ ofLabelled<CircleOptions>(
   circleParams,
@@ -236,7 +236,7 @@ export const circleLoss: LabelledLoss<CircleOptions> = /* @__PURE__ */ ofLabelle
  * @gradient dc_t=\gamma\,\alpha_p\,dz_t,\qquad dc_j=\gamma\,\alpha_n\,dz_j
  * @remarks The weights α count as constants, so this is not the derivative of the value.
  * @see circleLoss: of the pairs in a batch
- * @example circleLossClasses(x, weight, [1], { m: 0.25, gamma: 256 })
+ * @example circleLossClasses(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { m: 0.25, gamma: 256 })
  */
 export const circleLossClasses: Head<CircleOptions> = /* @__PURE__ */ head("circleLossClasses", {
   doc: "Cross-entropy of cosines to class rows, each weighed by its distance from the best.",

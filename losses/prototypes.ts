@@ -90,7 +90,10 @@ function centered(
  * @see prototypicalLoss: distances to all classes
  * @see arcface: draws classes together by angles
  * @example
- * const { loss, centers: moved } = centerLoss.step(x, centers, target, { alpha: 0.5 });
+ * const x = tensor([[1, 2], [2, 1]]);
+ * const centers = tensor([[0, 0], [1, 1]]);
+ * centerLoss(x, centers, [0, 1]);
+ * centerLoss.step(x, centers, [0, 1], { alpha: 0.5 }).centers;
  */
 export const centerLoss: CenterLoss = /* @__PURE__ */ describe(
   /* @__PURE__ */ Object.assign(
@@ -218,8 +221,8 @@ interface PrototypicalOptions extends ScaleOption {
  * @see prototypes: the means
  * @see cosineSoftmax: class rows that are learned
  * @example
- * const means = prototypes(support, supportClasses, { classes: 5 });
- * prototypicalLoss(queries, means, queryClasses);
+ * const means = prototypes(tensor([[1, 2], [2, 3], [-1, 1]]), [0, 0, 1], { classes: 2 });
+ * prototypicalLoss(tensor([[1, 1], [-2, 0]]), means, [0, 1]);
  */
 export const prototypicalLoss: Head<PrototypicalOptions> = /* @__PURE__ */ head("prototypicalLoss", {
   doc: "Cross-entropy of how near queries are to the prototype of each class.",
@@ -291,7 +294,7 @@ const ofAngle: Loss = /* @__PURE__ */ rowLoss("hypersphericalPrototypeLoss", {
  * @gradient dc_t=-2\,(1-c_t)
  * @see prototypeSeparationLoss: finds such prototypes
  * @see cosineSoftmax: prototypes that are learned
- * @example hypersphericalPrototypeLoss(x, fixed, [2, 0])
+ * @example hypersphericalPrototypeLoss(tensor([[1, 2], [2, 1]]), tensor([[1, 0], [0, 1], [-1, 0]]), [2, 0])
  */
 export const hypersphericalPrototypeLoss: PrototypeLoss = /* @__PURE__ */ describe(
   ((x: Features, fixed: Features, target: Labels, options?: IgnoreOption & Reducing): Features => {
