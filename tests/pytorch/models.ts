@@ -9,13 +9,16 @@ import {
   Conv2d,
   Embedding,
   Flatten,
+  GRU,
   LayerNorm,
   Linear,
+  LSTM,
   MaxPool2d,
   Module,
   Sequential,
+  TransformerBlock,
 } from "../../nn/index.ts";
-import { relu } from "../../ops/elementwise.ts";
+import { gelu, relu } from "../../ops/elementwise.ts";
 
 /** A tensor as JSON. */
 export interface Numbers {
@@ -34,6 +37,18 @@ class Adaptive extends Module {
   readonly softmax: AdaptiveSoftmax = new AdaptiveSoftmax(8, 20, { cutoffs: [5, 12], div: 2 });
   override forward(x: Tensor<Shape, "f32">): Tensor {
     return this.softmax.logProb(x as never);
+  }
+}
+
+/** The outputs of a sequence, without its last state. */
+class Outputs extends Module {
+  readonly layer: LSTM | GRU;
+  constructor(layer: LSTM | GRU) {
+    super();
+    this.layer = layer;
+  }
+  override forward(x: Tensor<Shape, "f32">): Tensor {
+    return this.layer.forward(x).output as Tensor;
   }
 }
 
@@ -66,4 +81,8 @@ export const models: { readonly [name: string]: () => Model } = {
     };
   },
   adaptive: () => ofFloats(new Adaptive()),
+  lstm: () => ofFloats(new Outputs(new LSTM(3, 4, { numLayers: 2, bidirectional: true }))),
+  gru: () => ofFloats(new Outputs(new GRU(3, 4, { numLayers: 2, batchFirst: true, bias: false }))),
+  block: () =>
+    ofFloats(new TransformerBlock(8, 2, { dimFeedforward: 12, activation: gelu, normFirst: true })),
 };
