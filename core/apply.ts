@@ -124,10 +124,11 @@ function formulaVjp(found: readonly (Tensor | undefined)[], record: TapeRecord):
   // An operand with a value of its own for every row receives its cotangent in its own shape; a shared one, to be summed.
   const shapes: (readonly number[])[] = [];
   for (let i = 0; i < operands.length; i++) {
-    if (parts[i]?.how !== "computed") continue;
+    const part = parts[i];
+    if (part?.how !== "computed" || shapes[part.at] !== undefined) continue;
     const t = operands[i] as Tensor;
     const row = inputs[i]!.kind === "row";
-    shapes.push(t.size === (row ? rows * n : rows) ? t.shape : row ? [rows, n] : [rows]);
+    shapes[part.at] = t.size === (row ? rows * n : rows) ? t.shape : row ? [rows, n] : [rows];
   }
   const computed = shapes.length > 0 ? backward(application, cotangents, record.outputs, shapes) : NONE;
 

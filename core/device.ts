@@ -74,14 +74,9 @@ export async function openBackend(name: DeviceName): Promise<Backend> {
   return name === "webgpu" ? openWebgpu() : backendOf(name);
 }
 
-/** The backend of the CPU: wasm, or js where WebAssembly is missing or forbidden. */
-export function cpuBackend(): Backend {
-  return backendOf(made.wasm !== undefined || hasWasm() ? "wasm" : "js");
-}
-
-/** The backend that new tensors live on: the CPU's until `useDevice` says otherwise. */
+/** The backend that new tensors live on: wasm, or js where WebAssembly is missing or forbidden, until `useDevice` says otherwise. */
 export function currentBackend(): Backend {
-  current ??= cpuBackend();
+  current ??= backendOf(made.wasm !== undefined || hasWasm() ? "wasm" : "js");
   return current;
 }
 

@@ -228,9 +228,13 @@ export class Formula {
       if (constantOf(e) === 0 && !this.nanRows) parts[slot] = { how: "zero" };
       else if (at >= 0 && e.kind === input.kind && !this.nanRows) parts[slot] = { how: "cotangent", at };
       else {
-        parts[slot] = { how: "computed", at: computed.length };
         const hides = this.nanRows && !carriesNaN(e, hidden, results[first]!);
-        computed.push(hides ? add(e, poison(place(results[first]!) ?? results[first]!)) : e);
+        const cotangent = hides ? add(e, poison(place(results[first]!) ?? results[first]!)) : e;
+        // Inputs that are only added have one cotangent, which is stored once.
+        const twin = computed.findIndex((other, k) => other === cotangent && kinds[k] === input.kind);
+        parts[slot] = { how: "computed", at: twin < 0 ? computed.length : twin };
+        if (twin >= 0) return;
+        computed.push(cotangent);
         pure.push(hides ? add(found[i]!, poison(this.results[first]!)) : found[i]!);
         kinds.push(input.kind);
       }

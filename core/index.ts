@@ -50,6 +50,7 @@ export { type RowMap, rowMap, rowReduction, type ScalarLike } from "./rowop.ts";
 export { RowSparse } from "./rowsparse.ts";
 export { keep, type Memory, memory, openScope, resetPeak, scope } from "./scope.ts";
 export type { Mismatch, Shape, Size } from "./shape.ts";
+export type { StateDict } from "./state.ts";
 export { grad, stopGradient, Tape, tape, valueAndGrad, vjp } from "./tape.ts";
 export { Tensor } from "./tensor.ts";
 export * as words from "./words.ts";

@@ -1,7 +1,7 @@
 // Elementwise ops: the formula of one entry, on tensors of any shapes that broadcast.
 // Checks arguments and lays tensors out as rows; `apply.ts` runs and records. Knows no op in particular.
 
-import { apply } from "./apply.ts";
+import { apply, type Layout } from "./apply.ts";
 import type { Backend } from "./backends/backend.ts";
 import type { DType, FloatDType } from "./dtype.ts";
 import { ArgumentError, DTypeError, showValue } from "./errors.ts";
@@ -26,7 +26,7 @@ import {
   sameShape,
   sizeOf,
 } from "./shape.ts";
-import { checkTensor, Tensor } from "./tensor.ts";
+import { checkTensor, isContiguous, Tensor } from "./tensor.ts";
 import { broadcastTo } from "./views.ts";
 
 type MapInputs = { readonly [name: string]: Value & Mask };
@@ -150,25 +150,25 @@ class ElementwiseMap {
 
     if (same) {
       let bits = 0;
+      let parted = false;
       const operands = new Array<Tensor | number>(args.length + params.length);
       for (let i = 0; i < args.length; i++) {
         const t = args[i]!;
         if (typeof t === "number") operands[i] = t;
         else {
           bits |= 1 << i;
-          operands[i] = rowMajor(t);
+          if (isContiguous(t)) operands[i] = t;
+          else if (rowStep(t) > 0) {
+            operands[i] = t;
+            parted = true;
+          } else operands[i] = rowMajor(t);
         }
       }
       for (let i = 0; i < params.length; i++) operands[args.length + i] = params[i]!;
       const formula = this.variant(bits, integers);
-      return apply(
-        formula,
-        operands,
-        { rows: 1, n: first.size, strides: ZEROS },
-        first.backend,
-        float,
-        this.shapes(formula, first.shape),
-      );
+      const shapes = this.shapes(formula, first.shape);
+      const layout = parted ? partedLayout(first, operands) : { rows: 1, n: first.size, strides: ZEROS };
+      return apply(formula, operands, layout, first.backend, float, shapes);
     }
     return this.broadcast(args, params, first.backend, float, integers);
   }
@@ -188,7 +188,7 @@ class ElementwiseMap {
     let shape: readonly number[] = [];
     for (const t of args) if (typeof t !== "number") shape = broadcastShapes(this.name, shape, t.shape);
     // Adjacent axes on which every operand behaves alike (present or repeated) are one axis.
-    const groups: { size: number; pattern: number }[] = [];
+    const groups: { size: number; pattern: number; first: number }[] = [];
     for (let axis = 0; axis < shape.length; axis++) {
       if (shape[axis] === 1) continue;
       let pattern = 0;
@@ -197,12 +197,17 @@ class ElementwiseMap {
       });
       const last = groups.at(-1);
       if (last && last.pattern === pattern) last.size *= shape[axis]!;
-      else groups.push({ size: shape[axis]!, pattern });
+      else groups.push({ size: shape[axis]!, pattern, first: axis });
     }
     if (groups.length > 2) {
+      // What repeats along the last of them keeps doing so: copies of a value for each row, not for each entry.
+      const { pattern, first } = groups.at(-1)!;
       const size = sizeOf(shape);
-      const full = args.map((t) =>
-        typeof t === "number" || t.size === 1 || t.size === size ? t : broadcastTo(t, shape),
+      const rows = shape.map((n, axis) => (axis < first ? n : 1));
+      const full = args.map((t, i) =>
+        typeof t === "number" || t.size === 1 || t.size === size
+          ? t
+          : broadcastTo(t, (pattern >> i) & 1 ? shape : rows),
       );
       return this.broadcast(full, params, backend, float, integers);
     }
@@ -236,6 +241,31 @@ class ElementwiseMap {
       this.shapes(formula, shape),
     );
   }
+}
+
+/** Rows of fewer entries are copied out: a kernel would spend its time between them. */
+const LONG = 16;
+
+/** Elements from each row to the next, where rows are in one piece and lie evenly apart, as in a part of the columns; else 0. */
+function rowStep({ shape, strides, rank }: Tensor): number {
+  const last = rank - 1;
+  if (rank < 2 || shape[last]! < LONG || strides[last] !== 1) return 0;
+  let step = 0;
+  let size = 1;
+  for (let axis = last - 1; axis >= 0; axis--) {
+    if (shape[axis] === 1) continue;
+    if (step === 0) step = strides[axis]!;
+    else if (strides[axis] !== step * size) return 0;
+    size *= shape[axis]!;
+  }
+  return Math.max(step, 0);
+}
+
+/** The layout of operands of one shape whose rows lie apart. */
+function partedLayout({ shape, size }: Tensor, operands: readonly (Tensor | number)[]): Layout {
+  const n = shape.at(-1)!;
+  const strides = operands.map((t) => (typeof t === "number" ? 0 : isContiguous(t) ? n : rowStep(t)));
+  return { rows: size / n, n, strides };
 }
 
 const ZEROS: readonly number[] = /* @__PURE__ */ Object.freeze(new Array<number>(16).fill(0));

@@ -48,7 +48,7 @@ import {
   sameShape,
   sizeOf,
 } from "./shape.ts";
-import { checkTensor, fromHost, hostCopy, Tensor } from "./tensor.ts";
+import { checkTensor, fromHost, hostCopy, isReadable, Tensor } from "./tensor.ts";
 import { broadcastTo, reshape, transpose } from "./views.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -117,8 +117,8 @@ export interface Stated {
 }
 
 interface RowOpOptions {
-  /** Whether results are rows (a formula that gives a scalar is repeated along them) or one number per row. */
-  readonly gives: Kind;
+  /** Whether results are rows (a formula that gives a scalar is repeated along them) or one number per row; "each": as each formula is. */
+  readonly gives: Kind | "each";
   readonly params: Params;
   readonly program: (inputs: never) => Stated;
   /** How result k is stored; floats by default. */
@@ -165,10 +165,10 @@ export class RowOp {
       });
       const { results, vjp } = this.options.program(named as never);
       const { gives } = this.options;
-      for (const e of results) checkResult(this.name, e, gives);
+      for (const e of results) checkResult(this.name, e, gives === "each" ? e.kind : gives);
       const stored =
         this.options.stored ?? results.map((e) => (e.sort === "bool" ? "bool" : integers ? "i32" : "float"));
-      const kinds = results.map(() => gives);
+      const kinds = results.map((e) => (gives === "each" ? e.kind : gives));
       found = new Formula(this.name, inputs, results, { kinds, stored, vjp, nanRows: this.options.nanRows });
       this.variants.set(key, found);
     }
@@ -325,7 +325,7 @@ export function checkedLabels(
       `give shape ${showShape(outer)}`,
     );
   }
-  if (labels.device !== "webgpu" || labels.host !== null) {
+  if (isReadable(labels)) {
     const data = hostCopy(labels);
     for (let i = 0; i < data.length; i++) {
       const v = data[i]!;

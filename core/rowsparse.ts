@@ -15,6 +15,7 @@ import {
   copyOf,
   fromHost,
   hostCopy,
+  isReadable,
   newTensor,
   type Tensor,
   viewOf,
@@ -78,24 +79,24 @@ export class RowSparse<D extends FloatDType = FloatDType> {
     let ascending = true;
     for (let i = 1; i < ids.length && ascending; i++) ascending = ids[i - 1]! < ids[i]!;
     if (ascending) return this;
-    const place = new Int32Array(shape[0]!);
-    for (const id of ids) place[id] = 1;
-    let count = 0;
-    for (let row = 0; row < place.length; row++) if (place[row] === 1) place[row] = count++;
-    const unique = new Int32Array(count);
-    for (const id of ids) unique[place[id]!] = id;
+    const unique = ids
+      .slice()
+      .sort()
+      .filter((id, i, all) => i === 0 || id !== all[i - 1]);
+    const place = new Map<number, number>();
+    unique.forEach((id, i) => void place.set(id, i));
     const { backend } = values;
     const index = fromHost<"i32", [number]>(
       backend,
       "i32",
       [ids.length],
-      ids.map((id) => place[id]!),
+      ids.map((id) => place.get(id)!),
       "rows",
     );
     return trusted(
       shape,
-      fromHost(backend, "i32", [count], unique, "rows"),
-      summed(index, values, [count, ...shape.slice(1)]),
+      fromHost(backend, "i32", [unique.length], unique, "rows"),
+      summed(index, values, [unique.length, ...shape.slice(1)]),
     );
   }
 
@@ -116,9 +117,6 @@ export class RowSparse<D extends FloatDType = FloatDType> {
     return summed(this.rows, this.values, this.shape);
   }
 }
-
-/** Whether integers can be read at once. */
-const isReadable = (t: Tensor): boolean => t.device !== "webgpu" || t.host !== null;
 
 /** Without the checks of the constructor, which read what has been read already. */
 const trusted = <D extends FloatDType>(

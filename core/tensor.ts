@@ -369,6 +369,9 @@ export function copyOut(t: Tensor): void {
   arriving.data.then(settle, () => settle(null));
 }
 
+/** Whether `hostCopy` has the elements at once: on the CPU, and what came from the host. */
+export const isReadable = (t: Tensor): boolean => t.backend.name !== "webgpu" || t.host !== null;
+
 /** The elements in row-major order on the host, in an array of their own. */
 export function hostCopy(t: Tensor): TypedArray {
   if (t.host !== null) return t.host.slice();

@@ -3,7 +3,7 @@
 // class. The losses are `sampled.ts`; where candidates come from, `samplers.ts`.
 
 import { apply } from "../core/apply.ts";
-import { dtypes, type FloatDType } from "../core/dtype.ts";
+import { dtypes, type FloatDType, type TypedArray } from "../core/dtype.ts";
 import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { Formula } from "../core/formula.ts";
 import { checkFloat, checkOptions, rowMajor, sameBackend } from "../core/op.ts";
@@ -28,14 +28,14 @@ import { type IgnoreOption, type Reduction, reduceLosses, reductionOf } from "..
 import { checkedLabels, IGNORED, type Labels, RowOp } from "../core/rowop.ts";
 import { type Shape, sameShape, sizeOf } from "../core/shape.ts";
 import { stopGradient } from "../core/tape.ts";
-import { checkTensor, fromHost, hostCopy, Tensor } from "../core/tensor.ts";
+import { checkTensor, fromHost, hostCopy, isReadable, Tensor } from "../core/tensor.ts";
 import { reshape } from "../core/views.ts";
 import { add, log, maximum, minimum, neg, sub as subtract } from "../ops/elementwise.ts";
 import { take } from "../ops/indexing.ts";
 import { linear, matmul } from "../ops/matmul.ts";
 
 /** Expected counts: a float tensor, or numbers. */
-export type Counts = Tensor | Float64Array | readonly number[];
+export type Counts = Tensor | Float64Array | Float32Array | readonly number[];
 
 /**
  * Candidate classes and how often each was to be expected among them. A sampler's `draw` gives all of it, to be handed on
@@ -252,10 +252,10 @@ function logCounts(
       );
     sameBackend(place, [x, value]);
     if (!sameShape(value.shape, shape)) throw misfit(value.shape);
-    if (value.device !== "webgpu" || value.host !== null) check(hostCopy(value));
+    if (isReadable(value)) check(hostCopy(value));
     return log(value as Tensor<Shape, FloatDType>);
   }
-  if (!(value instanceof Float64Array) && !Array.isArray(value))
+  if (!(value instanceof Float64Array || value instanceof Float32Array || Array.isArray(value)))
     throw new ArgumentError(
       place,
       value === undefined ? `${key} is not given` : `${key} is ${showValue(value)}`,
@@ -270,19 +270,17 @@ function logCounts(
 }
 
 /** Labels as rows to take: for those to leave out another row that is taken anyway, so that no other is touched. */
-function rowsOf(target: Tensor<Shape, "i32">, ignore: number, classes: number): Tensor<Shape, "i32"> {
-  if (target.device === "webgpu" && target.host === null)
-    return minimum(maximum(target, 0), classes - 1) as Tensor<Shape, "i32">;
-  const data = hostCopy(target) as Int32Array;
-  if (!data.includes(ignore)) return target;
-  const other = data.find((v) => v !== ignore) ?? 0;
-  return fromHost(
-    target.backend,
-    "i32",
-    target.shape,
-    data.map((v) => (v === ignore ? other : v)),
-    "tensor",
-  );
+function rowsOf(
+  target: Tensor<Shape, "i32">,
+  known: TypedArray | undefined,
+  ignore: number,
+  classes: number,
+): Tensor<Shape, "i32"> {
+  if (known === undefined) return minimum(maximum(target, 0), classes - 1) as Tensor<Shape, "i32">;
+  const other = known.find((v) => v !== ignore) ?? 0;
+  if (!known.includes(ignore)) return target;
+  const rows = known.map((v) => (v === ignore ? other : v));
+  return fromHost(target.backend, "i32", target.shape, rows, "tensor");
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -372,17 +370,17 @@ export function candidateLoss(
   const sampled = checkSampled(place, given.sampled, x, outer, classes);
   sameBackend(place, [x, labels, sampled]);
   const logZ = checkLogZ(place, given.logZ, x);
-  const ids = rowsOf(labels, ignore as number, classes);
+  const known = isReadable(labels) ? hostCopy(labels) : undefined;
+  const ids = rowsOf(labels, known, ignore as number, classes);
 
   const logs = (
     key: "expectedTrue" | "expectedSampled",
     shape: readonly number[],
     counts: (i: number) => boolean,
   ): Tensor => logCounts(place, key, given[key], shape, x, counts);
-  const known = labels.device === "webgpu" && labels.host === null ? undefined : hostCopy(labels);
   const logTrue = corrected
     ? reshape(
-        logs("expectedTrue", outer, (i) => known?.[i] !== ignore),
+        logs("expectedTrue", outer, (i) => known !== undefined && known[i] !== ignore),
         [n],
       )
     : undefined;

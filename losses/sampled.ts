@@ -118,6 +118,7 @@ const given: readonly unknown[] = [
  * @formula L = \operatorname{sp}(-\Delta_t)+\sum_{j=1}^k\operatorname{sp}(\Delta_{n_j}),\qquad
  *   \Delta_w=x\cdot W_w+b_w-\log Z-\log(k\,q_w)
  * @gradient ds_t = -\sigma(-\Delta_t),\qquad ds_{n_j}=\sigma(\Delta_{n_j}),\qquad d\log Z=-\sum ds
+ * @remarks sp(u) = log(1 + eᵘ).
  * @errata That the estimate is biased for finite k is wrong: for scores of a table the optimum is s = log p for every k.
  * @errata From log(σ + 1e-12) a score of −40 for the right class has the gradient 4e-6 in place of 1.
  * @see sampledSoftmaxLoss: a choice among the candidates instead
@@ -184,6 +185,7 @@ export const nceLoss: CandidateLoss<NceOptions> & Op = /* @__PURE__ */ describe(
  *
  * @formula L = \operatorname{sp}(-s_t)+\sum_{n_j\neq t}\operatorname{sp}(s_{n_j}),\qquad s_w=x\cdot W_w+b_w
  * @gradient ds_t = -\sigma(-s_t),\qquad ds_{n_j}=\sigma(s_{n_j})
+ * @remarks sp(u) = log(1 + eᵘ).
  * @see nceLoss: with the correction
  * @example
  * const [x, w] = [tensor([[1, 2]]), tensor([[0, 0], [1, 0], [0, 0.5]])];
@@ -276,7 +278,8 @@ export const rankingNceLoss: CandidateLoss<RankingNceOptions> & Op = /* @__PURE_
  *
  * x [..., d], weight [V, d], bias [V] or undefined, target [...]. Scores are corrected by the logarithm of E, how often each
  * class was to be expected among the candidates. Which correction goes with which sampler, by enumeration for five classes with
- * p = q ∝ 1/rank: the largest error of the expected gradient for S candidates, and KL(p‖fixed point) at S = 3.
+ * p = q ∝ 1/rank: the largest error of the expected gradient for S candidates at scores (0, −0.5, 0.18, 0.71, −0.85), and
+ * KL(p‖fixed point) at S = 3.
  *
  * | candidates | `removeAccidentalHits` | S = 1, 2, 3, 4, 5 | KL |
  * | --- | --- | --- | --- |

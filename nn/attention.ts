@@ -1,5 +1,5 @@
 // Attention as a function: queries against keys, a map from scores to weights, and the weighted values. No module, no
-// projections and no heads.
+// projections and no heads: these are `multihead-attention.ts`.
 
 import type { FloatDType } from "../core/dtype.ts";
 import { ArgumentError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
@@ -57,8 +57,19 @@ export function scaledDotProductAttention<
   v: Checked<Tensor<V, NoInfer<D>>, Matmul<Result<Scores<Q, K>>, V>>,
   options: AttentionOptions<NoInfer<D>> = {},
 ): Tensor<Result<Matmul<Result<Scores<Q, K>>, V>>, D> {
-  const place = "scaledDotProductAttention";
   const [queries, keys, values] = [q, k, v] as unknown as [Any<D>, Any<D>, Any<D>];
+  return attend("scaledDotProductAttention", queries, keys, values, options).out as never;
+}
+
+/** The weights of the values beside their means; queries are multiplied by `factor` if it is given, and not by the scale. */
+export function attend<D extends FloatDType>(
+  place: string,
+  queries: Any<D>,
+  keys: Any<D>,
+  values: Any<D>,
+  options: AttentionOptions<D>,
+  factor?: Any<D>,
+): { readonly out: Any<D>; readonly weights: Any<D> } {
   for (const t of [queries, keys, values]) {
     checkTensor(place, t);
     if (t.rank < 2)
@@ -88,7 +99,8 @@ export function scaledDotProductAttention<
       "give one value for each key",
     );
   // Queries are scaled, not scores: these are as many as queries times keys.
-  let scores = matmul(mul(queries, scale), keys.transpose() as Any<D>) as Any<D>;
+  const scaled = mul(queries, (factor ?? scale) as never) as Any<D>;
+  let scores = matmul(scaled, keys.transpose() as Any<D>) as Any<D>;
   if (mask !== undefined) {
     checkTensor(`${place}: mask`, mask);
     if (mask.dtype !== "bool")
@@ -106,7 +118,7 @@ export function scaledDotProductAttention<
       `the map gives ${weights instanceof Tensor ? `shape ${showShape(weights.shape)}` : showValue(weights)} for scores of shape ${showShape(scores.shape)}`,
       "give a map that keeps the shape",
     );
-  return matmul(weights, values) as never;
+  return { out: matmul(weights, values) as Any<D>, weights };
 }
 
 type Any<D extends FloatDType> = Tensor<Shape, D>;

@@ -2,14 +2,14 @@
 // stopped. The bytes are `safetensors.ts`'s, the disk `core/files.ts`'s.
 
 import type { DeviceName } from "../core/backends/backend.ts";
-import { cpuBackend } from "../core/device.ts";
 import { ArgumentError, FormatError, nearest, showValue } from "../core/errors.ts";
 import { readFile, writeFile } from "../core/files.ts";
 import { isRecord, scope } from "../core/scope.ts";
+import type { StateDict } from "../core/state.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { checkBytes } from "./bytes.ts";
 import { fromSafetensors, type Metadata, type Tensors, toSafetensors } from "./safetensors.ts";
-import type { StateDict, Stateful } from "./state.ts";
+import type { Stateful } from "./state.ts";
 
 /**
  * Writes tensors as a safetensors file, or bytes as they are: whole or not at all, so that a crash leaves the old file or the
@@ -92,7 +92,7 @@ export function fromCheckpoint(file: Uint8Array | ArrayBuffer, parts: Parts): Me
   checkParts(place, parts);
   const bytes = checkBytes(place, file);
   return scope(() => {
-    const { tensors, metadata: all } = fromSafetensors(bytes, { device: cpuBackend().name });
+    const { tensors, metadata: all } = fromSafetensors(bytes, { device: "js" });
     const { [PARTS]: list, ...metadata } = all;
     if (list === undefined)
       throw new FormatError(
@@ -114,22 +114,28 @@ export function fromCheckpoint(file: Uint8Array | ArrayBuffer, parts: Parts): Me
           name.startsWith(`${prefix}.`) ? [[name.slice(prefix.length + 1), t]] : [],
         ),
       );
-    const undo: (() => void)[] = [];
-    for (const [name, part] of Object.entries(parts)) {
+    // What each part has is asked of all before any is changed: loading one may change another.
+    const turns = Object.entries(parts).flatMap(([name, part]) => {
+      const before = part.stateDict();
+      const own = {
+        name,
+        load: () => part.loadStateDict(under(name)),
+        undo: () => part.loadStateDict(before),
+      };
+      if (!isDrawing(part)) return [own];
+      const keys = part.randomState();
+      const load = (): void => part.loadRandomState(under(`${RANDOM}.${name}`));
+      return [own, { name, load, undo: () => part.loadRandomState(keys) }];
+    });
+    turns.forEach(({ name, load }, i) => {
       try {
-        const before = part.stateDict();
-        part.loadStateDict(under(name));
-        undo.push(() => part.loadStateDict(before));
-        if (!isDrawing(part)) continue;
-        const keys = part.randomState();
-        part.loadRandomState(under(`${RANDOM}.${name}`));
-        undo.push(() => part.loadRandomState(keys));
+        load();
       } catch (error) {
-        for (const restore of undo.reverse()) restore();
+        for (const { undo } of turns.slice(0, i).reverse()) undo();
         if (error instanceof Error) error.message = `${place}: ${name}: ${error.message}`;
         throw error;
       }
-    }
+    });
     return metadata;
   });
 }

@@ -6,7 +6,7 @@ import { ShapeError, showShape } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
 import type { Parameter } from "../core/parameter.ts";
 import { split } from "../core/random.ts";
-import type { Checked, Matmul, Result, Shape } from "../core/shape.ts";
+import { type Checked, type Matmul, type Result, type Shape, sizeOf } from "../core/shape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
 import { linear } from "../ops/matmul.ts";
 import { checkSize, checkSwitch, uniformParameter } from "./drawn.ts";
@@ -62,10 +62,13 @@ export class Linear<
     const rows = x as Tensor<Shape, D>;
     const features = rows.shape.at(-1);
     if (features !== this.inFeatures) {
+      const planes = rows.rank > 2 && sizeOf(rows.shape.slice(1)) === this.inFeatures;
       throw new ShapeError(
         "Linear",
         `rows of ${features ?? "no"} features in x of shape ${showShape(rows.shape)}, where the layer takes ${this.inFeatures}`,
-        `give [..., ${this.inFeatures}]`,
+        planes
+          ? "join the axes of each example first: new Flatten(), or x.reshape"
+          : `give [..., ${this.inFeatures}]`,
       );
     }
     return linear(

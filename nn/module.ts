@@ -2,7 +2,6 @@
 // Computes nothing itself and knows no layer.
 
 import type { DeviceName } from "../core/backends/backend.ts";
-import { cpuBackend } from "../core/device.ts";
 import type { DType } from "../core/dtype.ts";
 import { ArgumentError, showValue } from "../core/errors.ts";
 import { display } from "../core/inspect.ts";
@@ -10,17 +9,9 @@ import { Parameter } from "../core/parameter.ts";
 import { isKey, type Key } from "../core/random.ts";
 import { isRecord, passingOn } from "../core/scope.ts";
 import type { Shape } from "../core/shape.ts";
-import { hostTensor, type Tensor, viewOf } from "../core/tensor.ts";
-import {
-  beside,
-  fileName,
-  type LoadOptions,
-  type LoadResult,
-  matched,
-  type Place,
-  readable,
-  type StateDict,
-} from "./state.ts";
+import { counted, handleBeside, handleOn, readable, type StateDict, snakeCase } from "../core/state.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { type LoadOptions, type LoadResult, matched, type Place } from "./state.ts";
 
 /**
  * The base of layers and models. Parameters and modules held in fields (or in arrays and records in fields) belong to it.
@@ -108,7 +99,7 @@ export abstract class Module {
   stateDict(): StateDict {
     return Object.fromEntries(
       this.cells().flatMap(({ names, cell: { value } }) => {
-        const view = viewOf(value, value.shape, null, value.offset);
+        const view = handleOn(value);
         return names.map((name): [string, Tensor] => [name, view]);
       }),
     );
@@ -130,7 +121,7 @@ export abstract class Module {
     const place = "loadStateDict";
     return passingOn(() => {
       const { pairs, ...result } = matched(place, this.constructor.name, dict, this.cells(), options);
-      const values = pairs.map(([{ names, cell }, t]) => beside(place, names[0]!, t, cell.value));
+      const values = pairs.map(([{ names, cell }, t]) => handleBeside(place, names[0]!, t, cell.value));
       pairs.forEach(([{ cell }], i) => {
         cell.value = values[i]!;
       });
@@ -149,10 +140,7 @@ export abstract class Module {
    */
   randomState(): StateDict {
     return Object.fromEntries(
-      this.drawing().map(({ names: [name], module }) => [
-        name!,
-        hostTensor(cpuBackend(), "i32", [2], Int32Array.from(module.key)),
-      ]),
+      this.drawing().map(({ names: [name], module }) => [name!, counted(module.key)]),
     );
   }
 
@@ -160,7 +148,7 @@ export abstract class Module {
   loadRandomState(dict: StateDict): void {
     const place = "loadRandomState";
     const { pairs } = matched(place, this.constructor.name, dict, this.drawing(), {});
-    const words = pairs.map(([{ names }, t]) => readable(place, t, names[0]));
+    const words = pairs.map(([{ names }, t]) => readable(place, names[0]!, t));
     pairs.forEach(([{ module }], i) => {
       module.key = [words[i]![0]! >>> 0, words[i]![1]! >>> 0];
     });
@@ -172,7 +160,7 @@ export abstract class Module {
     const owners = new Map<string, Parameter>();
     const found = (path: string, member: unknown): void => {
       if (!(member instanceof Parameter)) return;
-      const name = fileName(path);
+      const name = snakeCase(path);
       if ((owners.get(name) ?? member) !== member)
         throw new ArgumentError(
           this.constructor.name,
@@ -193,7 +181,7 @@ export abstract class Module {
     const look = (path: string, member: unknown): void => {
       if (!(member instanceof Module && "key" in member && isKey(member.key))) return;
       const module = member as Module & { key: Key };
-      found.push({ names: [fileName(`${path}key`)], like: { shape: [2], dtype: "i32" }, module });
+      found.push({ names: [snakeCase(`${path}key`)], like: { shape: [2], dtype: "i32" }, module });
     };
     look("", this);
     this.visit("", new Set(), (path, member) => look(`${path}.`, member));

@@ -96,7 +96,7 @@ function overRows(
   if (!sameShape(x.shape.slice(outer.length), shape))
     throw new ShapeError(
       place,
-      `x of shape ${showShape(x.shape)} where the layer normalises over ${showShape(shape)}`,
+      `x of shape ${showShape(x.shape)} where normalizedShape is ${showShape(shape)}`,
       `give ${showShape(["...", ...shape])}`,
     );
   const rows = x as Tensor<Shape, FloatDType>;

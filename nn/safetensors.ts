@@ -7,9 +7,10 @@ import type { DType } from "../core/dtype.ts";
 import { ArgumentError, DeviceError, DTypeError, FormatError, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
 import { isRecord, passingOn } from "../core/scope.ts";
+import type { StateDict } from "../core/state.ts";
 import { fromHost, type Tensor } from "../core/tensor.ts";
 import { checkBytes, readNumbers, type Stored, stored } from "./bytes.ts";
-import { checkTensors, type StateDict } from "./state.ts";
+import { checkTensors } from "./state.ts";
 
 /** Words about the tensors of a file. */
 export type Metadata = { readonly [name: string]: string };

@@ -1,23 +1,12 @@
-// State as tensors by name: what models, optimizers and whatever else goes on from where it was give and take. Here is what they
-// share: names, and checking a dict before anything changes. Knows no module.
+// Checks a state before anything is made of it: names, sizes and element types of all that it holds. Knows no module.
 
-import { type DType, dtypes, isFloat } from "../core/dtype.ts";
-import {
-  ArgumentError,
-  DeviceError,
-  DTypeError,
-  nearest,
-  ShapeError,
-  showShape,
-  showValue,
-} from "../core/errors.ts";
+import { type DType, isFloat } from "../core/dtype.ts";
+import { ArgumentError, DTypeError, nearest, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
 import { isRecord } from "../core/scope.ts";
 import { sameShape } from "../core/shape.ts";
-import { checkTensor, contiguous, fromHost, hostCopy, type Tensor, viewOf } from "../core/tensor.ts";
-
-/** Tensors by name: what `stateDict` gives and files hold. */
-export type StateDict = { readonly [name: string]: Tensor };
+import { readable, type StateDict } from "../core/state.ts";
+import { checkTensor, type Tensor } from "../core/tensor.ts";
 
 /** What can be stopped and go on: modules, optimizers, batches, and anything with these two methods. */
 export interface Stateful {
@@ -51,11 +40,6 @@ export function checkTensors(place: string, tensors: unknown): asserts tensors i
       "give a record, such as model.stateDict()",
     );
   for (const [name, t] of Object.entries(tensors)) checkTensor(`${place}: ${name}`, t);
-}
-
-/** A name in a file: a path of fields in PyTorch's spelling, `selfAttn.inProjWeight` as `self_attn.in_proj_weight`. */
-export function fileName(path: string): string {
-  return path.replace(/(?<=[^.])[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);
 }
 
 /** Places for tensors, by all names of each: a shared one has several. */
@@ -108,7 +92,7 @@ export function matched<P extends Place>(
 function chosen(place: string, dict: StateDict, { names }: Place): Tensor {
   const given = [...new Set(names.filter((name) => Object.hasOwn(dict, name)).map((name) => dict[name]!))];
   const [first, ...others] = given;
-  const other = others.find((t) => !sameEntries(t, first!));
+  const other = others.find((t) => !sameEntries(place, names[0]!, t, first!));
   if (other !== undefined)
     throw new ArgumentError(
       place,
@@ -118,9 +102,9 @@ function chosen(place: string, dict: StateDict, { names }: Place): Tensor {
   return first!;
 }
 
-function sameEntries(a: Tensor, b: Tensor): boolean {
+function sameEntries(place: string, name: string, a: Tensor, b: Tensor): boolean {
   if (a.dtype !== b.dtype || !sameShape(a.shape, b.shape)) return false;
-  const [x, y] = [readable("loadStateDict", a), readable("loadStateDict", b)];
+  const [x, y] = [readable(place, name, a), readable(place, name, b)];
   return x.every((v, i) => Object.is(v, y[i]));
 }
 
@@ -154,28 +138,4 @@ const MOST = 5;
 function listed(items: readonly string[]): string {
   const more = items.length - MOST;
   return more > 0 ? `${items.slice(0, MOST).join(", ")} and ${more} more` : items.join(", ");
-}
-
-/** The elements on the host, where they can be had without waiting. */
-export function readable(place: string, t: Tensor, name = "a tensor"): ReturnType<typeof hostCopy> {
-  if (t.backend.name === "webgpu" && t.host === null && t.size > 0)
-    throw new DeviceError(
-      place,
-      `${name} lives on webgpu, where reading takes a moment`,
-      'bring it over first: await t.to("wasm")',
-    );
-  return hostCopy(t);
-}
-
-/** A tensor of its own with the entries of another, beside `like` and of its element type; it joins the current scope. */
-export function beside(place: string, name: string, t: Tensor, like: Tensor): Tensor {
-  if (t.backend === like.backend && t.dtype === like.dtype) {
-    const whole = contiguous(t);
-    return viewOf(whole, whole.shape, null, whole.offset, name);
-  }
-  const data = readable(place, t, name);
-  const { array: Kind } = dtypes[like.dtype];
-  const own = new Kind(data.length);
-  own.set(data);
-  return fromHost(like.backend, like.dtype, like.shape, own, name);
 }

@@ -24,7 +24,7 @@ import {
 
 type Floats = Tensor<Shape, FloatDType>;
 
-/** Columns of patches: [batch, channels, …] → [batch, channels · taps, windows]. Copies nothing where a tap is a whole plane. */
+/** Columns of patches: [batch, channels, …] → [batch, channels · taps, windows]. A kernel of one entry copies nothing. */
 function columns(x: Tensor, slide: Sliding): Tensor {
   const { taps, count } = slide.windows;
   const [batch, channels] = x.shape as [number, number];
@@ -126,68 +126,80 @@ export type Convolved<S extends Shape, W extends Shape, Axes extends readonly nu
       : Shape
   : Shape;
 
-/** Checks sizes against one another, and convolves. */
-function convolve(
+type Options = ConvOptions<number | readonly number[]>;
+
+/** Refuses kernels and biases that do not fit the input, or one another; `batch` is the input with its axis of examples. */
+function checkFit(
   place: string,
-  axes: number,
   x: Tensor,
+  batch: Tensor,
   weight: Tensor,
-  options: ConvOptions<number | readonly number[]>,
-): Tensor {
-  checkOptions(place, options, ["bias", "stride", "padding", "dilation", "groups"]);
-  const batch = batched(place, x, axes);
-  const { bias, groups = 1 } = options;
+  { bias, groups = 1 }: Options,
+): void {
   const others = bias === undefined ? [weight] : [weight, bias];
   for (const t of others) {
     checkTensor(place, t);
-    if (t.dtype !== x.dtype)
-      throw new DTypeError(
-        place,
-        `element types ${x.dtype} and ${t.dtype} differ`,
-        `convert one: cast(x, "${t.dtype}")`,
-      );
+    if (t.dtype === x.dtype) continue;
+    const finding = `element types ${x.dtype} and ${t.dtype} differ`;
+    throw new DTypeError(place, finding, `convert one: cast(x, "${t.dtype}")`);
   }
   sameBackend(place, [x, ...others]);
-  const [size, channels] = batch.shape as [number, number];
-  const [out, perGroup] = weight.shape as [number, number];
   if (!Number.isSafeInteger(groups) || groups < 1)
     throw new DomainError(place, `groups is ${showValue(groups)}`, "give a whole number from 1");
+  const misfit = (finding: string, wayOut: string): never => {
+    throw new ShapeError(place, finding, wayOut);
+  };
+  const { shape } = weight;
+  const [out, perGroup] = shape as [number, number];
+  const [axes, channels] = [batch.rank - 2, batch.shape[1]!];
   const form = `[out, in${groups === 1 ? "" : " / groups"}, ${axes === 1 ? "taps" : "down, across"}]`;
-  if (weight.rank !== axes + 2)
-    throw new ShapeError(place, `weight of shape ${showShape(weight.shape)}`, `give ${form}`);
-  if (channels !== perGroup * groups)
-    throw new ShapeError(
-      place,
-      `x of shape ${showShape(x.shape)} has ${channels} channels, where weight ${showShape(weight.shape)} takes ${perGroup * groups}${groups === 1 ? "" : ` in ${groups} groups`}`,
-      `give weight as ${form}, or other channels`,
+  if (weight.rank !== axes + 2) misfit(`weight of shape ${showShape(shape)}`, `give ${form}`);
+  const taken = perGroup * groups;
+  if (channels !== taken) {
+    const inGroups = groups === 1 ? "" : ` in ${groups} groups`;
+    // Images without an axis of channels look like one example of many channels.
+    const grey = x.rank === axes + 1 && taken === 1;
+    misfit(
+      `x of shape ${showShape(x.shape)} has ${channels} channels, where weight ${showShape(shape)} takes ${taken}${inGroups}`,
+      grey
+        ? `for a batch of one channel give ${showShape(x.shape.toSpliced(1, 0, 1))}`
+        : `give weight as ${form}, or other channels`,
     );
+  }
   if (out % groups !== 0)
-    throw new ShapeError(
-      place,
-      `${out} channels of the result do not make ${groups} equal groups`,
-      "give a divisor as groups",
-    );
+    misfit(`${out} channels of the result do not make ${groups} equal groups`, "give a divisor as groups");
   if (bias !== undefined && !(bias.rank === 1 && bias.size === out))
-    throw new ShapeError(
-      place,
-      `bias of shape ${showShape(bias.shape)} beside weight ${showShape(weight.shape)}`,
-      `give [${out}]`,
-    );
-  const taps = sizesOf(place, "the kernel's size", weight.shape.slice(2), axes, 1);
+    misfit(`bias of shape ${showShape(bias.shape)} beside weight ${showShape(shape)}`, `give [${out}]`);
+}
+
+/** Each example is a product of its own, and each group of it. */
+function convolve(place: string, axes: number, x: Tensor, weight: Tensor, options: Options): Tensor {
+  checkOptions(place, options, ["bias", "stride", "padding", "dilation", "groups"]);
+  const batch = batched(place, x, axes);
+  const size = batch.shape[0]!;
+  checkFit(place, x, batch, weight, options);
+  const { bias, groups = 1 } = options;
+  const [out, perGroup, ...kernel] = weight.shape as [number, number, ...number[]];
+  const taps = sizesOf(place, "the kernel's size", kernel, axes, 1);
   const slide = sliding(place, batch.shape.slice(2), taps, stepsOf(place, axes, options));
-  const depth = perGroup * sizeOf(taps);
-  const [rows, places] = [columns(batch, slide) as Floats, sizeOf(slide.windows.count)];
-  // Each example is a product of its own, and each group of it.
-  const product =
+  const { count } = slide.windows;
+  const [depth, places] = [perGroup * sizeOf(taps), sizeOf(count)];
+  const [kernels, patches] =
     groups === 1
-      ? matmul(reshape(weight, [out, depth]) as Floats, rows as never)
-      : matmul(
-          reshape(weight, [groups, out / groups, depth]) as Floats,
-          reshape(rows, [size, groups, depth, places]) as never,
-        );
+      ? [
+          [out, depth],
+          [size, depth, places],
+        ]
+      : [
+          [groups, out / groups, depth],
+          [size, groups, depth, places],
+        ];
+  const product = matmul(
+    reshape(weight, kernels!) as Floats,
+    reshape(columns(batch, slide), patches!) as Floats as never,
+  );
   const flat = reshape(product as Tensor, [size, out, places]) as Floats;
   const biased = bias ? add(flat, reshape(bias, [out, 1]) as never) : flat;
-  const { count } = slide.windows;
   return unbatched(reshape(biased as Tensor, [size, out, ...count.slice(2 - axes)]), x, axes);
 }
 

@@ -1,15 +1,24 @@
 // Every op, in reading order: the table of contents. Nothing registers itself; tests, docs and pages read `allOps`.
 
 import type { Op } from "../core/op.ts";
+import * as streaming from "./attention.ts";
 import * as conv from "./conv.ts";
 import * as elementwise from "./elementwise.ts";
 import * as indexing from "./indexing.ts";
 import * as maps from "./maps/index.ts";
 import * as products from "./matmul.ts";
 import * as movement from "./movement.ts";
+import * as online from "./online.ts";
 import * as pool from "./pool.ts";
 import * as reduce from "./reduce.ts";
+import * as linearTime from "./taylor-attention.ts";
 
+export {
+  type Attended,
+  attention,
+  type SoftmaxAttention,
+  type SoftmaxAttentionOptions,
+} from "./attention.ts";
 export {
   type Conv1dOp,
   type Conv2dOp,
@@ -26,6 +35,15 @@ export * from "./maps/index.ts";
 export * from "./matmul.ts";
 export * from "./movement.ts";
 export {
+  type MergeSoftmaxStats,
+  mergeSoftmaxStats,
+  type OnlineSoftmax,
+  type OnlineSoftmaxStats,
+  onlineSoftmax,
+  onlineSoftmaxStats,
+  type SoftmaxStats,
+} from "./online.ts";
+export {
   type AvgPoolOptions,
   avgPool1d,
   avgPool2d,
@@ -37,6 +55,7 @@ export {
   type PoolOptions,
 } from "./pool.ts";
 export * from "./reduce.ts";
+export { type TaylorAttention, type TaylorAttentionOptions, taylorAttention } from "./taylor-attention.ts";
 
 /** All ops, as the table of contents that tests, docs and pages read. */
 export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
@@ -133,6 +152,12 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   indexing.argsort,
   indexing.topK,
   indexing.cumsum,
+  // Attention
+  streaming.attention,
+  linearTime.taylorAttention,
+  online.onlineSoftmaxStats,
+  online.mergeSoftmaxStats,
+  online.onlineSoftmax,
   // Scores → probabilities
   maps.softmax,
   maps.naiveSoftmax,

@@ -75,8 +75,8 @@ const isOne = (t: Tensor): boolean => sizeOf(t.shape.slice(0, -2)) === 1;
 const stacked = (t: Tensor): Tensor =>
   t.rank === 2 ? t : reshape(t, [sizeOf(t.shape.slice(0, -1)), t.shape.at(-1)!]);
 
-/** A matrix whose columns lie in one piece and whose rows do not: the transpose of one in row-major order. */
-const isTurned = (t: Tensor): boolean => t.rank === 2 && !isContiguous(t) && t.strides[0] === 1;
+/** Whether columns lie in one piece and rows do not, as in the transpose of a matrix. */
+const isTurned = (t: Tensor): boolean => !isContiguous(t) && t.strides[t.rank - 2] === 1;
 
 /** The product of tensors with at least two axes each. */
 function product(a: Tensor, b: Tensor): Tensor {
@@ -105,12 +105,11 @@ const matmulRule: Rule = {
     const [a, b] = inputs as [Tensor, Tensor];
     const toA = (): Tensor => sumTo(product(g!, transpose(b)), a.shape);
     const toB = (): Tensor => {
-      if (!isOne(b) || !sameShape(a.shape.slice(0, -1), g!.shape.slice(0, -1)))
-        return sumTo(product(transpose(a), g!), b.shape);
+      const joins = isOne(b) && sameShape(a.shape.slice(0, -1), g!.shape.slice(0, -1));
+      const [x, y] = joins ? [stacked(a), stacked(g!)] : [a, g!];
       // (aᵀg)ᵀ = gᵀa: the matrix that b is the transpose of gets its cotangent in row-major order.
-      if (isTurned(b)) return transpose(product(transpose(stacked(g!)), stacked(a)));
-      const sum = product(transpose(stacked(a)), stacked(g!));
-      return b.rank === 2 ? sum : reshape(sum, b.shape);
+      const found = isTurned(b) ? transpose(product(transpose(y), x)) : product(transpose(x), y);
+      return joins && b.rank > 2 ? reshape(found, b.shape) : sumTo(found, b.shape);
     };
     return [wantA ? toA() : undefined, wantB ? toB() : undefined];
   },

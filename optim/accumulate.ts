@@ -9,6 +9,7 @@ import type { Parameter } from "../core/parameter.ts";
 import { RowSparse } from "../core/rowsparse.ts";
 import { drop, keep, scope } from "../core/scope.ts";
 import type { Shape } from "../core/shape.ts";
+import { counted, handleOn, type StateDict } from "../core/state.ts";
 import { lossAndGradients } from "../core/tape.ts";
 import { Tensor } from "../core/tensor.ts";
 import { add, equal, mul } from "../ops/elementwise.ts";
@@ -17,7 +18,7 @@ import { mean, sum } from "../ops/reduce.ts";
 import { checkCount, checkGradients } from "./checks.ts";
 import { type AnyGradient, type AnyRows, mapEntries } from "./clip.ts";
 import { checkStep, type Group, hide, Optimizer, type StepOptions } from "./optimizer.ts";
-import { counted, handleOn, Reading, type StateDict, type Writing } from "./state.ts";
+import { Reading, type Writing } from "./state.ts";
 
 /** What was counted since the rule was asked last. */
 export interface Counted {

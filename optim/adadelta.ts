@@ -43,6 +43,8 @@ const adadelta: Update = /* @__PURE__ */ map<Update>("adadelta", {
   examples: [],
 });
 
+const remembered: Remembered = { moments: { square_avg: 0, acc_delta: 0 } };
+
 /**
  * Adadelta: v ← ρ·v + (1 − ρ)·g², Δ = √(u + ε)/√(v + ε)·g, u ← ρ·u + (1 − ρ)·Δ², θ ← θ − γ·Δ, with g + λ·θ for g where there is decay.
  * Steps have the units of the parameter. The conventions are PyTorch's. Throws DomainError for options out of range.
@@ -64,7 +66,7 @@ export class Adadelta extends Optimizer<AdadeltaOptions> {
   }
 
   protected override remembers(): Remembered {
-    return { moments: { square_avg: 0, acc_delta: 0 } };
+    return remembered;
   }
 
   protected override update({

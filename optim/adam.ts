@@ -67,6 +67,10 @@ const adamUpdate = (amsgrad: boolean): AdamUpdate =>
 const latest: AdamUpdate = /* @__PURE__ */ adamUpdate(false);
 const largest: AdamUpdate = /* @__PURE__ */ adamUpdate(true);
 
+/** What Adam and its kin remember. */
+export const twoMoments: Remembered = { moments: { exp_avg: 0, exp_avg_sq: 0 } };
+const threeMoments: Remembered = { moments: { exp_avg: 0, exp_avg_sq: 0, max_exp_avg_sq: 0 } };
+
 /** What Adam and AdamW have in common: their options, and what they remember. */
 export abstract class AdamFamily extends Optimizer<AdamOptions> {
   protected override check(options: Group<AdamOptions>): void {
@@ -75,7 +79,7 @@ export abstract class AdamFamily extends Optimizer<AdamOptions> {
   }
 
   protected override remembers({ amsgrad }: Group<AdamOptions>): Remembered {
-    return { moments: { exp_avg: 0, exp_avg_sq: 0, ...(amsgrad ? { max_exp_avg_sq: 0 } : {}) } };
+    return amsgrad ? threeMoments : twoMoments;
   }
 }
 

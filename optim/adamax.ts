@@ -52,6 +52,8 @@ const adamax: Update = /* @__PURE__ */ map<Update>("adamax", {
   examples: [],
 });
 
+const remembered: Remembered = { moments: { exp_avg: 0, exp_inf: 0 } };
+
 /**
  * Adamax: m ← β₁·m + (1 − β₁)·g, u ← max(β₂·u, |g| + ε), θ ← θ − α/(1 − β₁ᵗ)·m/u, with g + λ·θ for g where there is decay. The
  * conventions are PyTorch's. Throws DomainError for options out of range. Source: Kingma & Ba 2015, algorithm 2.
@@ -76,7 +78,7 @@ export class Adamax extends Optimizer<AdamaxOptions> {
   }
 
   protected override remembers(): Remembered {
-    return { moments: { exp_avg: 0, exp_inf: 0 } };
+    return remembered;
   }
 
   protected override update({

@@ -181,7 +181,7 @@ function checkFinite(norm: Tensor<[], FloatDType>): void {
   if (!Number.isFinite(value))
     throw new GradientError(
       place,
-      `the norm of the gradients is ${value}`,
+      `the norm of the gradients is ${value}, which is not finite`,
       "look for what overflows in the loss, or leave out errorIfNonfinite",
     );
 }

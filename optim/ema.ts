@@ -10,9 +10,10 @@ import { Parameter } from "../core/parameter.ts";
 import { add, mul } from "../core/row/expr.ts";
 import { drop, scope } from "../core/scope.ts";
 import type { Shape } from "../core/shape.ts";
+import { counted, handleOn, type StateDict } from "../core/state.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { checkNumber, checkParameters } from "./checks.ts";
-import { counted, handleOn, Reading, type StateDict, type Writing } from "./state.ts";
+import { Reading, type Writing } from "./state.ts";
 
 export interface EMAOptions {
   /** δ in [0, 1]: how much of the average each update keeps; 0.999 by default. */

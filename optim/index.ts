@@ -26,4 +26,3 @@ export type { OneCycleOptions, Schedule } from "./schedules.ts";
 export * as schedules from "./schedules.ts";
 export { SGD, type SGDOptions } from "./sgd.ts";
 export { SparseAdam, type SparseAdamOptions } from "./sparse-adam.ts";
-export type { StateDict } from "./state.ts";

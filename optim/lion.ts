@@ -48,6 +48,8 @@ const lion: Update = /* @__PURE__ */ map<Update>("lion", {
   examples: [],
 });
 
+const remembered: Remembered = { moments: { exp_avg: 0 } };
+
 /**
  * Lion: θ ← θ − η·(sign(β₁·m + (1 − β₁)·g) + λ·θ), then m ← β₂·m + (1 − β₂)·g, with sign(0) = 0. Half of Adam's memory. Throws
  * DomainError for options out of range. Source: Chen et al. 2023, arXiv:2302.06675, algorithm 2.
@@ -66,7 +68,7 @@ export class Lion extends Optimizer<LionOptions> {
   }
 
   protected override remembers(): Remembered {
-    return { moments: { exp_avg: 0 } };
+    return remembered;
   }
 
   protected override update({ theta, g, options, moments: [m] }: Turn<LionOptions>): readonly Tensor[] {

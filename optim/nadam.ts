@@ -59,6 +59,8 @@ const nadam: Update = /* @__PURE__ */ map<Update>("nadam", {
   examples: [],
 });
 
+const remembered: Remembered = { moments: { exp_avg: 0, exp_avg_sq: 0 }, numbers: { mu_product: 1 } };
+
 /**
  * Adam with Nesterov's momentum: m and v as in Adam, μₜ = β₁·(1 − 0.96^(t·ψ)/2), and
  * θ ← θ − γ·(μₜ₊₁·m/(1 − μ₁⋯μₜ·μₜ·μₜ₊₁) + (1 − μₜ)·g/(1 − μ₁⋯μₜ))/(√v̂ + ε), with g + λ·θ for g where there is decay. The conventions
@@ -88,7 +90,7 @@ export class NAdam extends Optimizer<NAdamOptions> {
   }
 
   protected override remembers(): Remembered {
-    return { moments: { exp_avg: 0, exp_avg_sq: 0 }, numbers: { mu_product: 1 } };
+    return remembered;
   }
 
   protected override update(turn: Turn<NAdamOptions>): readonly Tensor[] {

@@ -9,20 +9,12 @@ import { Parameter } from "../core/parameter.ts";
 import { putRowsOf, RowSparse, rowsOf } from "../core/rowsparse.ts";
 import { drop, scope } from "../core/scope.ts";
 import type { Shape } from "../core/shape.ts";
+import { counted, handleOn, numbered, type StateDict, snakeCase } from "../core/state.ts";
 import { lossAndGradients } from "../core/tape.ts";
 import { newTensor, type Tensor } from "../core/tensor.ts";
 import { checkGradients, checkParameters } from "./checks.ts";
-import { type AnyGradient, type AnyRows, type Clip, checkClip, clipped } from "./clip.ts";
-import {
-  counted,
-  handleOn,
-  numbered,
-  optionTensor,
-  Reading,
-  type StateDict,
-  snakeCase,
-  type Writing,
-} from "./state.ts";
+import { type AnyGradient, type Clip, checkClip, clipped } from "./clip.ts";
+import { optionTensor, Reading, type Writing } from "./state.ts";
 
 /** Parameters that share options; those not named are the optimizer's. */
 export type ParameterGroup<O extends object> = { readonly params: readonly Parameter[] } & Partial<O>;
@@ -51,6 +43,9 @@ interface Slot<O extends object> {
   readonly group: Group<O>;
   moments: { [name: string]: Parameter };
   numbers: { [name: string]: number };
+  /** The moments in their order, and what asked for them. */
+  cells: readonly Parameter[];
+  asked: Remembered | undefined;
   /** How often it was updated. */
   steps: number;
 }
@@ -133,7 +128,15 @@ export abstract class Optimizer<O extends object = object> {
       return { params: own, ...merged } as unknown as Group<O>;
     });
     this.slots = this.groups.flatMap((group) =>
-      group.params.map((parameter) => ({ parameter, group, moments: {}, numbers: {}, steps: 0 })),
+      group.params.map((parameter) => ({
+        parameter,
+        group,
+        moments: {},
+        numbers: {},
+        cells: [],
+        asked: undefined,
+        steps: 0,
+      })),
     );
     this.parameters = this.slots.map(({ parameter }) => parameter);
     if (!this.parameters.some((p) => p.trainable))
@@ -156,9 +159,12 @@ export abstract class Optimizer<O extends object = object> {
   /** Refuses options without meaning. Called before every step, since options may be changed. */
   protected abstract check(options: Group<O>): void;
 
-  /** What is remembered of each parameter with these options; nothing if not said. What is no longer named is forgotten. */
+  /**
+   * What is remembered of each parameter with these options; nothing if not said. What is no longer named is forgotten. The same
+   * object for the same answer saves the time of comparing.
+   */
   protected remembers(_options: Group<O>): Remembered {
-    return {};
+    return NOTHING;
   }
 
   /** Whether rows whose gradient is zero keep their values and moments, bit by bit, with these options. */
@@ -282,7 +288,7 @@ export abstract class Optimizer<O extends object = object> {
       this.slots.forEach((slot, i) => {
         for (const { value } of Object.values(slot.moments)) drop(value);
         const { steps = 0, numbers = {}, moments = {} } = found[i] ?? {};
-        Object.assign(slot, { steps, numbers, moments: mapValues(moments, cellOf) });
+        Object.assign(slot, { steps, numbers, moments: mapValues(moments, cellOf), asked: undefined });
       });
     });
   }
@@ -290,70 +296,55 @@ export abstract class Optimizer<O extends object = object> {
   private change(gradients: readonly AnyGradient[], { clip }: StepOptions): void {
     for (const group of this.groups) this.check(group);
     const bounded = clip ? clipped(gradients, clip).gradients : gradients;
-    bounded.forEach((g, i) => {
-      if (g === undefined) return;
+    for (let i = 0; i < bounded.length; i++) {
+      const g = bounded[i];
+      if (g === undefined) continue;
       const slot = this.slots[i]!;
-      if (!(g instanceof RowSparse)) this.changeAll(slot, g as Floats);
-      else if (this.leavesRows(slot.group)) this.changeRows(slot, g.coalesced());
-      else {
+      if (!(g instanceof RowSparse)) this.turn(slot, g as Floats);
+      else if (this.leavesRows(slot.group)) {
+        const { rows, values } = g.coalesced();
+        this.turn(slot, values, rows);
+      } else {
         const dense = g.toDense();
-        this.changeAll(slot, dense);
+        this.turn(slot, dense);
         drop(dense);
       }
-    });
+    }
   }
 
-  private changeAll(slot: Slot<O>, g: Floats): void {
-    const { parameter } = slot;
+  /** Updates a parameter and its moments; or their rows, by the same formula on tables of these alone, which then go back. */
+  private turn(slot: Slot<O>, g: Floats, rows?: Tensor): void {
+    const { parameter, group: options } = slot;
     const cells = this.recall(slot);
-    const [theta, ...moments] = this.turn(slot, {
-      theta: parameter.value,
-      g,
-      rows: undefined,
-      moments: cells.map(({ value }) => value),
-    });
-    parameter.value = theta as Parameter["value"];
-    cells.forEach((cell, k) => {
-      const old = cell.value;
-      cell.value = moments[k] as Parameter["value"];
+    const read = ({ value }: Parameter): Floats => (rows ? rowsOf(value, rows) : value);
+    const write = (cell: Parameter, value: Tensor): void => {
+      if (rows) putRowsOf(cell, rows, value);
+      else cell.value = value as Floats;
+    };
+    const t = slot.steps + 1;
+    const [theta, moments] = [read(parameter), cells.map(read)];
+    const made = this.update({ theta, g, rows, options, t, moments, numbers: slot.numbers });
+    slot.steps = t;
+    write(parameter, made[0]!);
+    for (let k = 0; k < cells.length; k++) {
+      const old = cells[k]!.value;
+      write(cells[k]!, made[k + 1]!);
       drop(old);
-    });
-  }
-
-  /** The same update of a table of those rows that the gradient has, which then go back to their places. */
-  private changeRows(slot: Slot<O>, { rows, values }: AnyRows): void {
-    const { parameter } = slot;
-    const cells = this.recall(slot);
-    const block = (cell: Parameter): Floats => rowsOf(cell.value, rows);
-    const [theta, ...moments] = this.turn(slot, {
-      theta: block(parameter),
-      g: values,
-      rows,
-      moments: cells.map(block),
-    });
-    putRowsOf(parameter, rows, theta!);
-    cells.forEach((cell, k) => {
-      const old = cell.value;
-      putRowsOf(cell, rows, moments[k]!);
-      drop(old);
-    });
-  }
-
-  private turn(slot: Slot<O>, turn: Pick<Turn<O>, "theta" | "g" | "rows" | "moments">): readonly Tensor[] {
-    const { group: options, numbers, steps } = slot;
-    const made = this.update({ ...turn, options, numbers, t: steps + 1 });
-    slot.steps++;
-    return made;
+    }
   }
 
   /** What is remembered of a parameter with the options of now: what is new begins, what is no longer named is forgotten. */
   private recall(slot: Slot<O>): readonly Parameter[] {
     const { parameter, group } = slot;
-    const { moments = {}, numbers = {} } = this.remembers(group);
-    slot.numbers = mapValues(numbers, (first, name) => slot.numbers[name] ?? first);
-    slot.moments = mapValues(moments, (first, name) => slot.moments[name] ?? begun(parameter, first));
-    const cells = Object.values(slot.moments);
-    for (const { value } of cells) {
+    const asked = this.remembers(group);
+    if (asked !== slot.asked) {
+      const { moments = {}, numbers = {} } = asked;
+      slot.asked = asked;
+      slot.numbers = mapValues(numbers, (first, name) => slot.numbers[name] ?? first);
+      slot.moments = mapValues(moments, (first, name) => slot.moments[name] ?? begun(parameter, first));
+      slot.cells = Object.values(slot.moments);
+    }
+    for (const { value } of slot.cells) {
       if (value.backend !== parameter.value.backend)
         throw new DeviceError(
           this.name,
@@ -361,9 +352,12 @@ export abstract class Optimizer<O extends object = object> {
           `await ${this.name.toLowerCase()}.to(${JSON.stringify(parameter.value.device)}), or make a new optimizer`,
         );
     }
-    return cells;
+    return slot.cells;
   }
 }
+
+/** What methods without moments remember. */
+export const NOTHING: Remembered = {};
 
 const mapValues = <A, B>(
   record: { readonly [name: string]: A },

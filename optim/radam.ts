@@ -3,6 +3,7 @@
 import { map } from "../core/map.ts";
 import { add, div, mul, sqrt, sub } from "../core/row/expr.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { twoMoments } from "./adam.ts";
 import { checkShared } from "./checks.ts";
 import { flushed, flushedSquare, joined, negligible } from "./moments.ts";
 import { type Group, Optimizer, type Remembered, type Trained, type Turn } from "./optimizer.ts";
@@ -81,7 +82,7 @@ export class RAdam extends Optimizer<RAdamOptions> {
   }
 
   protected override remembers(): Remembered {
-    return { moments: { exp_avg: 0, exp_avg_sq: 0 } };
+    return twoMoments;
   }
 
   protected override update({

@@ -2,19 +2,12 @@
 
 import { ArgumentError, showValue } from "../core/errors.ts";
 import { checkOptions } from "../core/op.ts";
+import { counted, numbered, type StateDict, snakeCase } from "../core/state.ts";
 import { Tensor } from "../core/tensor.ts";
 import type { Accumulation } from "./accumulate.ts";
 import { checkCount, checkNumber, checkWord } from "./checks.ts";
 import type { Group, Optimizer } from "./optimizer.ts";
-import {
-  counted,
-  numbered,
-  optionTensor,
-  Reading,
-  type StateDict,
-  snakeCase,
-  type Writing,
-} from "./state.ts";
+import { optionTensor, Reading, type Writing } from "./state.ts";
 
 /** An optimizer, or one around it. */
 export type Scheduled<O extends object> = Optimizer<O> | Accumulation<O>;

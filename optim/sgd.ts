@@ -6,7 +6,7 @@ import { add, mul, sub } from "../core/row/expr.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { checkFlag, checkNumber, checkShared } from "./checks.ts";
 import { flushed, joined, negligible } from "./moments.ts";
-import { type Group, Optimizer, type Remembered, type Trained, type Turn } from "./optimizer.ts";
+import { type Group, NOTHING, Optimizer, type Remembered, type Trained, type Turn } from "./optimizer.ts";
 
 export interface SGDOptions {
   /** Step size γ ≥ 0. */
@@ -56,6 +56,8 @@ const withMomentum = (nesterov: boolean): WithMomentum =>
 const heavyBall: WithMomentum = /* @__PURE__ */ withMomentum(false);
 const lookingAhead: WithMomentum = /* @__PURE__ */ withMomentum(true);
 
+const buffer: Remembered = { moments: { momentum_buffer: 0 } };
+
 /**
  * Stochastic gradient descent: θ ← θ − γ·b with b ← μ·b + (1 − τ)·(g + λ·θ), b beginning as the first gradient; with Nesterov's
  * momentum θ ← θ − γ·(g + λ·θ + μ·b). The conventions are PyTorch's. Without momentum and decay, row-sparse gradients change
@@ -93,7 +95,7 @@ export class SGD extends Optimizer<SGDOptions> {
   }
 
   protected override remembers({ momentum }: Group<SGDOptions>): Remembered {
-    return momentum === 0 ? {} : { moments: { momentum_buffer: 0 } };
+    return momentum === 0 ? NOTHING : buffer;
   }
 
   protected override leavesRows({ momentum, weightDecay }: Group<SGDOptions>): boolean {

@@ -3,7 +3,7 @@
 import type { Tensor } from "../core/tensor.ts";
 import { notEqual, where } from "../ops/elementwise.ts";
 import { any } from "../ops/reduce.ts";
-import { adamStep } from "./adam.ts";
+import { adamStep, twoMoments } from "./adam.ts";
 import { checkShared } from "./checks.ts";
 import { type Group, Optimizer, type Remembered, type Trained, type Turn } from "./optimizer.ts";
 
@@ -41,7 +41,7 @@ export class SparseAdam extends Optimizer<SparseAdamOptions> {
   }
 
   protected override remembers(): Remembered {
-    return { moments: { exp_avg: 0, exp_avg_sq: 0 } };
+    return twoMoments;
   }
 
   protected override leavesRows(): boolean {

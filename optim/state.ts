@@ -2,42 +2,15 @@
 // counts and flags as i32, both on the CPU. Knows no optimizer and no file.
 
 import { backendOf } from "../core/device.ts";
-import {
-  ArgumentError,
-  DeviceError,
-  DomainError,
-  DTypeError,
-  ShapeError,
-  showShape,
-  showValue,
-} from "../core/errors.ts";
+import type { TypedArray } from "../core/dtype.ts";
+import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { isRecord } from "../core/scope.ts";
 import { sameShape } from "../core/shape.ts";
-import { copyOf, fromHost, hostCopy, hostTensor, isContiguous, Tensor, viewOf } from "../core/tensor.ts";
-
-/** Tensors by name: what a file of weights holds. */
-export interface StateDict {
-  readonly [name: string]: Tensor;
-}
+import { counted, handleBeside, numbered, readable, type StateDict } from "../core/state.ts";
+import { hostTensor, Tensor } from "../core/tensor.ts";
 
 /** A state dict while it is written. */
 export type Writing = { [name: string]: Tensor };
-
-/** The name that files have for an option: `weightDecay` is `weight_decay`. */
-export const snakeCase = (name: string): string =>
-  name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
-/** A number of steps or things. */
-export const counted = (value: number): Tensor =>
-  hostTensor(backendOf("js"), "i32", [], Int32Array.of(value));
-
-/** A number, all of its digits. */
-export const numbered = (value: number): Tensor =>
-  hostTensor(backendOf("js"), "f64", [], Float64Array.of(value));
-
-/** Another handle on a value: it outlives whoever holds the value now. */
-export const handleOn = (t: Tensor): Tensor =>
-  isContiguous(t) ? viewOf(t, t.shape, null, t.offset) : copyOf(t);
 
 /** An option as a tensor: a number, a flag, or an array of numbers; undefined for what is none of these. */
 export function optionTensor(value: unknown): Tensor | undefined {
@@ -81,9 +54,7 @@ export class Reading {
   /** A tensor like another one, on its device: a handle of its own in the scope that is open. */
   tensor(name: string, like: Pick<Tensor, "backend" | "dtype" | "shape">): Tensor {
     const t = this.entry(name, like.dtype, like.shape);
-    return t.backend === like.backend
-      ? handleOn(t)
-      : fromHost(like.backend, t.dtype, t.shape, this.read(name, t), "state");
+    return handleBeside(this.place, name, t, like);
   }
 
   /** A number. */
@@ -155,13 +126,7 @@ export class Reading {
     return t;
   }
 
-  private read(name: string, t: Tensor): ReturnType<typeof hostCopy> {
-    if (t.device === "webgpu" && t.host === null)
-      throw new DeviceError(
-        this.place,
-        `${name} lives on webgpu and is wanted elsewhere`,
-        'bring it to the CPU first: await t.to("wasm")',
-      );
-    return hostCopy(t);
+  private read(name: string, t: Tensor): TypedArray {
+    return readable(this.place, name, t);
   }
 }

@@ -142,6 +142,14 @@ test("what is refused says where, what and what to do", () => {
       () => conv2d(x, zeros([3, 2, 3, 3])),
     ],
     [
+      "conv2d: x of shape [32, 8, 8] has 32 channels, where weight [3, 1, 3, 3] takes 1; for a batch of one channel give [32, 1, 8, 8]",
+      () => conv2d(zeros([32, 8, 8]), zeros([3, 1, 3, 3])),
+    ],
+    [
+      "rows of 5 features in x of shape [2, 4, 5, 5], where the layer takes 100; join the axes of each example first: new Flatten()",
+      () => new Linear(100, 2).forward(x as Tensor<Shape, "f32"> as never),
+    ],
+    [
       "has 4 channels, where weight [3, 2, 3, 3] takes 6 in 3 groups",
       () => conv2d(x, zeros([3, 2, 3, 3]), { groups: 3 }),
     ],

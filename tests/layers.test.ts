@@ -382,7 +382,7 @@ describe("in a chain", () => {
     new Residual(new Linear(3, 4));
     // @ts-expect-error four features where the layer normalises over three
     expect(() => new LayerNorm(3).forward(zeros([2, 4]))).toThrow(
-      "LayerNorm: x of shape [2, 4] where the layer normalises over [3]; give [..., 3]",
+      "LayerNorm: x of shape [2, 4] where normalizedShape is [3]; give [..., 3]",
     );
     // @ts-expect-error ids where a layer takes floats
     expect(() => new Sequential(new Linear(3, 2)).forward(zeros([2, 3], { dtype: "i32" }))).toThrow("linear");
@@ -428,7 +428,7 @@ test("what is refused says where, what and what to do", () => {
       () => new Embedding(3, 2, { paddingIdx: 3 }),
     ],
     [
-      "LayerNorm: x of shape [2] where the layer normalises over [3, 2]; give [..., 3, 2]",
+      "LayerNorm: x of shape [2] where normalizedShape is [3, 2]; give [..., 3, 2]",
       () => new LayerNorm([3, 2]).forward(zeros([2]) as never),
     ],
     ["LayerNorm: the size 0 is not a number of features", () => new LayerNorm(0)],

@@ -5,18 +5,24 @@ import { tensor } from "../core/create.ts";
 import { ArgumentError, DomainError } from "../core/errors.ts";
 import { Parameter } from "../core/parameter.ts";
 import { scope } from "../core/scope.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { add, mul, sign, sub } from "../ops/elementwise.ts";
 import {
   Adadelta,
   Adagrad,
   Adam,
   Adamax,
+  type Group,
   Lion,
   NAdam,
-  type Optimizer,
+  Optimizer,
   RAdam,
+  type Remembered,
   RMSprop,
   SGD,
   SparseAdam,
+  type Trained,
+  type Turn,
 } from "../optim/index.ts";
 
 type Numbers = { [name: string]: number };
@@ -212,6 +218,46 @@ test("a variance that is rounded below 0 divides as 0 does", () => {
   const rmsprop = new RMSprop([p], { centered: true, alpha: 0.5, lr: 1e-9, eps: 1 });
   for (let i = 0; i < 60; i++) rmsprop.step([tensor([0.1 + 0.2])]);
   expect(p.value.item()).toBeCloseTo(1);
+});
+
+test("a method of one's own is its formula, what it remembers, and its checks", () => {
+  interface Options {
+    readonly lr?: number;
+  }
+  /** Steps of one length along the sum of the gradients, shorter each time. */
+  class Own extends Optimizer<Options> {
+    constructor(params: Trained<Options>, options: Options = {}) {
+      super("Own", params, options, { lr: 1 });
+    }
+    protected override check({ lr }: Group<Options>): void {
+      if (!(lr >= 0)) throw new RangeError(`lr is ${lr}`);
+    }
+    protected override remembers(): Remembered {
+      return { moments: { total: 0 }, numbers: { factor: 1 } };
+    }
+    protected override update({ theta, g, options, moments, numbers }: Turn<Options>): readonly Tensor[] {
+      numbers.factor! /= 2;
+      const total = add(moments[0]!, g);
+      return [sub(theta, mul(sign(total), options.lr * numbers.factor!)), total];
+    }
+  }
+  const run = (own: Own, ...gradients: number[]): number => {
+    for (const g of gradients) own.step([tensor([g])]);
+    return own.parameters[0]!.value.item() as number;
+  };
+  const make = (at = 0): Own => new Own([new Parameter(tensor([at]))], { lr: 2 });
+  const [whole, first] = [make(), make()];
+  expect(run(whole, 1, -3, 1, 9)).toBe(-1 + 0.5 + 0.25 - 0.125);
+  const resumed = make(run(first, 1, -3));
+  resumed.loadStateDict(first.stateDict());
+  expect(Object.keys(first.stateDict())).toEqual([
+    "param_groups.0.lr",
+    "state.0.step",
+    "state.0.factor",
+    "state.0.total",
+  ]);
+  expect(run(resumed, 1, 9)).toBe(run(whole));
+  expect(() => new Own([new Parameter(tensor([0]))], { lr: -1 })).toThrow("lr is -1");
 });
 
 describe("options without meaning are refused by name", () => {

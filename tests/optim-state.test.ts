@@ -7,7 +7,9 @@ import { ArgumentError, DomainError, DTypeError, ShapeError } from "../core/erro
 import { Parameter } from "../core/parameter.ts";
 import { RowSparse } from "../core/rowsparse.ts";
 import { memory, scope } from "../core/scope.ts";
+import type { StateDict } from "../core/state.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { fromCheckpoint, toCheckpoint } from "../nn/index.ts";
 import { mul, square, sub } from "../ops/elementwise.ts";
 import { mean, sum } from "../ops/reduce.ts";
 import {
@@ -27,7 +29,6 @@ import {
   Scheduler,
   SGD,
   SparseAdam,
-  type StateDict,
   schedules,
 } from "../optim/index.ts";
 
@@ -352,6 +353,39 @@ test("accumulation resumes in the middle of a step, with what it has counted and
   for (let t = 5; t < 30; t++) for (const pair of [one, two]) turn(pair, t);
   expect(bits(two[0])).toEqual(bits(one[0]));
   expect([two[1].steps, two[1].updates]).toEqual([one[1].steps, one[1].updates]);
+});
+
+test("a checkpoint holds all parts of a training", async () => {
+  const make = () => {
+    const w = new Parameter(tensor([1, -2, 3]));
+    const optimizer = new Accumulation(new NAdam([w], { lr: 0.1 }), { steps: 2 });
+    const scheduler = new Scheduler(optimizer, { lr: schedules.cosine({ total: 20 }) });
+    return {
+      w,
+      optimizer,
+      scheduler,
+      plateau: new Plateau(optimizer),
+      average: new EMA([w], { decay: 0.5 }),
+    };
+  };
+  const turn = ({ w, optimizer, scheduler, plateau, average }: ReturnType<typeof make>): void => {
+    plateau.step(optimizer.minimize(() => sum(square(w.value)), { clip: { norm: 1 } }));
+    scheduler.step();
+    average.update();
+  };
+  const [one, two] = [make(), make()];
+  for (let i = 0; i < 5; i++) turn(one);
+  const { w: _, ...parts } = one;
+  const { w, ...into } = two;
+  fromCheckpoint(await toCheckpoint(parts), into);
+  w.value = tensor(one.w.value.dataSync()) as never;
+  for (let i = 0; i < 6; i++) for (const training of [one, two]) turn(training);
+  for (const [name, part] of Object.entries(parts)) {
+    const [found, wanted] = [into[name as "average"].stateDict(), part.stateDict()];
+    expect(Object.keys(found)).toEqual(Object.keys(wanted));
+    for (const [key, t] of Object.entries(wanted)) expect(found[key]!.dataSync(), key).toEqual(t.dataSync());
+  }
+  expect(bits([two.w])).toEqual(bits([one.w]));
 });
 
 test("saving and loading again and again leaves no memory behind", () => {

@@ -14,8 +14,9 @@ import {
   ShapeError,
 } from "../core/errors.ts";
 import { scope } from "../core/scope.ts";
+import type { StateDict } from "../core/state.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { fromSafetensors, type StateDict, toSafetensors } from "../nn/index.ts";
+import { fromSafetensors, toSafetensors } from "../nn/index.ts";
 
 const utf8 = (text: string): number[] => [...new TextEncoder().encode(text)];
 

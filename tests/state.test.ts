@@ -19,6 +19,7 @@ import { ArgumentError, DeviceError, DTypeError, FormatError, ShapeError } from 
 import { Parameter } from "../core/parameter.ts";
 import { normal } from "../core/random.ts";
 import { memory, scope } from "../core/scope.ts";
+import type { StateDict } from "../core/state.ts";
 import type { Tensor } from "../core/tensor.ts";
 import {
   batches,
@@ -31,7 +32,6 @@ import {
   Module,
   type Parts,
   Sequential,
-  type StateDict,
   type Stateful,
   saveCheckpoint,
   saveFile,

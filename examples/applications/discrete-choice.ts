@@ -25,7 +25,7 @@ import { gate, near } from "./gate.ts";
 type Floats<D extends "f32" | "f64" = "f64"> = Tensor<Shape, D>;
 
 const modes = ["air", "train", "bus", "car"] as const;
-const travellers = loadTravel();
+const travellers = await loadTravel();
 const chosen = tensor(Int32Array.from(travellers, ({ choice }) => choice));
 const count = travellers.length;
 

@@ -1,6 +1,7 @@
 // Loads the travellers of the discrete-choice example. Computes nothing.
 
-import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { readCsv } from "simplexgrad/nn";
 import { beside } from "./index.ts";
 
 /** A traveller: what each of air, train, bus and car would take, and which was chosen. */
@@ -16,22 +17,19 @@ export interface Traveller {
   readonly gcost: readonly number[];
 }
 
-/** The 210 travellers of `travel-mode.csv`. */
-export function loadTravel(): Traveller[] {
-  const [header, ...lines] = readFileSync(beside("travel-mode.csv"), "utf8").trimEnd().split("\n");
-  const names = header!.split(",");
-  const rows = lines.map((line) => line.split(","));
-  return Array.from({ length: rows.length / 4 }, (_, i) => {
-    const own = rows.slice(4 * i, 4 * i + 4);
-    const column = (name: string): string[] => own.map((row) => row[names.indexOf(name)]!);
-    const numbers = (name: string): number[] => column(name).map(Number);
+/** The 210 travellers of `travel-mode.csv`: four lines each, one for each mode. */
+export async function loadTravel(): Promise<Traveller[]> {
+  const labels = { mode: ["air", "train", "bus", "car"], choice: ["no", "yes"] };
+  const table = await readCsv(await readFile(beside("travel-mode.csv")), { categories: labels });
+  return Array.from({ length: table.rows / 4 }, (_, i) => {
+    const own = (name: string): number[] => [...table.column(name).values.subarray(4 * i, 4 * i + 4)];
     return {
-      choice: column("choice").indexOf("yes"),
-      income: numbers("income")[0]!,
-      wait: numbers("wait"),
-      vcost: numbers("vcost"),
-      travel: numbers("travel"),
-      gcost: numbers("gcost"),
+      choice: own("choice").indexOf(labels.choice.indexOf("yes")),
+      income: own("income")[0]!,
+      wait: own("wait"),
+      vcost: own("vcost"),
+      travel: own("travel"),
+      gcost: own("gcost"),
     };
   });
 }

@@ -128,9 +128,17 @@ const commonOptions: {
 };
 
 /** Arguments before the options: tensors, or labels. */
-function positional({ info }: Op): string[] {
+function positional(op: Op): string[] {
+  const { info } = op;
   const params = Object.entries(info.params ?? {});
-  if (info.kind === "structure") return params.flatMap(([name, { is }]) => (is === "label" ? [name] : []));
+  // What is no formula has its arguments where it is written; a bundler may have numbered them.
+  if (info.kind === "structure") {
+    const [, written = ""] = /^\(([\w, ]*)\) =>/.exec(String(op)) ?? [];
+    return written
+      .split(", ")
+      .slice(1, -1)
+      .map((name) => name.replace(/\d+$/, ""));
+  }
   const isOptions = (v: unknown): boolean =>
     typeof v === "object" &&
     v !== null &&

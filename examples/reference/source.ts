@@ -51,8 +51,8 @@ const comment = String.raw`/\*\*((?:(?!\*/)[\s\S])*)\*/`;
 /** The text of a comment without the stars at the beginning of its lines. */
 const withoutStars = (text: string): string => text.replace(/^[ \t]*\* ?/gm, "").trim();
 
-/** Lines of prose as one. */
-const joined = (text: string): string => text.trim().replace(/[ \t]*\n[ \t]*/g, " ");
+/** Lines of prose as one; rows of a table stay lines. */
+const joined = (text: string): string => text.trim().replace(/[ \t]*\n(?!\|)[ \t]*/g, " ");
 
 /** Takes a docstring apart. */
 export function parseDocstring(body: string): Docstring {

@@ -177,7 +177,7 @@ const results = trainings.map(
   }),
 );
 const table = align([
-  ["output layer", "perplexity", "tokens/s", "× full softmax", "peak MB a step", ""],
+  ["output layer", "perplexity", "tokens/s", "× full softmax", "MB of loss and gradients", ""],
   ...results.map((r) => [
     r.title,
     r.perplexity.toFixed(1),

@@ -57,7 +57,7 @@ export class Training {
   readonly model: NextWord;
   readonly lazy: SparseAdam;
   readonly adam: Adam;
-  /** Steps taken, the time that they took, and the most memory that one needed beyond what was there before it. */
+  /** Steps taken, the time that they took, and the most memory that a loss and its gradients needed beyond the model. */
   step = 0;
   seconds = 0;
   peakBytes = 0;
@@ -93,11 +93,11 @@ export class Training {
         const { before: words, next } = corpus.batch(setup.batch, forBatch);
         const loss = (): Tensor => output.loss(model.forward(words), next, forLoss);
         const { gradients } = valueAndGrad(loss, parameters, { rows: true });
+        this.peakBytes = Math.max(this.peakBytes, memory().peak - before);
         const clipped = clipGradNorm(gradients, setup.clip).gradients;
         lazy.step(clipped.slice(0, lazy.parameters.length));
         adam.step(clipped.slice(lazy.parameters.length));
       });
-      this.peakBytes = Math.max(this.peakBytes, memory().peak - before);
     }
     this.seconds += (performance.now() - start) / 1000;
   }

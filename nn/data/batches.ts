@@ -1,14 +1,14 @@
 // Mini-batches: the rows of data in a new order for each epoch, and a position in them that can be saved. Knows no model.
 
-import { cpuBackend } from "../../core/device.ts";
 import { ArgumentError, DomainError, showValue } from "../../core/errors.ts";
 import { checkOptions } from "../../core/op.ts";
 import { child, type Key, permutation } from "../../core/random.ts";
 import { eachTensor, Keeper, keepBy, release, scope } from "../../core/scope.ts";
+import { counted, readable, type StateDict } from "../../core/state.ts";
 import { isRecording } from "../../core/tape.ts";
-import { hostTensor, type Tensor } from "../../core/tensor.ts";
+import type { Tensor } from "../../core/tensor.ts";
 import { layerKey } from "../keys.ts";
-import { matched, readable, type StateDict } from "../state.ts";
+import { matched } from "../state.ts";
 import { type Columns, type OrderOptions, type Rows, rowsOf, takeRows } from "./columns.ts";
 
 export interface BatchOptions extends OrderOptions {
@@ -118,7 +118,7 @@ export class Batches<C extends Columns = Columns> implements Iterable<Rows<C, "b
     if (this.order?.epoch !== epoch || this.order.key !== key) {
       const own = child(key, epoch);
       const drawn = this.shuffle
-        ? permutation(rows, { key: own, device: cpuBackend().name }).dataSync()
+        ? permutation(rows, { key: own, device: "js" }).dataSync()
         : Int32Array.from({ length: rows }, (_, i) => i);
       this.order = { epoch, key, rows: drawn };
     }
@@ -128,13 +128,7 @@ export class Batches<C extends Columns = Columns> implements Iterable<Rows<C, "b
   /** Where it stands: the key of its orders, the epoch, and the rows of it that have been given. */
   stateDict(): StateDict {
     const { key, done, at, rows } = this;
-    const state = { key, epoch: [done], index: [at], rows: [rows] };
-    return Object.fromEntries(
-      Object.entries(state).map(([name, values]) => [
-        name,
-        hostTensor(cpuBackend(), "i32", values.length === 1 ? [] : [2], Int32Array.from(values)),
-      ]),
-    );
+    return { key: counted(key), epoch: counted(done), index: counted(at), rows: counted(rows) };
   }
 
   /** Goes on where another stood, with the same rows; batches may have another size. */
@@ -145,7 +139,7 @@ export class Batches<C extends Columns = Columns> implements Iterable<Rows<C, "b
       like: { shape: name === "key" ? [2] : [], dtype: "i32" as const },
     }));
     const { pairs } = matched(place, "Batches", dict, places, {});
-    const [key, [epoch], [index], [rows]] = pairs.map(([{ names }, t]) => readable(place, t, names[0])) as [
+    const [key, [epoch], [index], [rows]] = pairs.map(([{ names }, t]) => readable(place, names[0]!, t)) as [
       Int32Array,
       ...(readonly [number])[],
     ] as [Int32Array, [number], [number], [number]];

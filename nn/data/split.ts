@@ -1,13 +1,12 @@
 // Divides data into a part to train on and a part to test on.
 
-import { cpuBackend } from "../../core/device.ts";
 import { ArgumentError, DomainError, ShapeError, showValue } from "../../core/errors.ts";
 import { checkOptions } from "../../core/op.ts";
 import { permutation } from "../../core/random.ts";
 import { scope } from "../../core/scope.ts";
+import { readable } from "../../core/state.ts";
 import { Tensor } from "../../core/tensor.ts";
 import { layerKey } from "../keys.ts";
-import { readable } from "../state.ts";
 import { type Column, type Columns, type OrderOptions, type Rows, rowsOf, takeRows } from "./columns.ts";
 
 export interface SplitOptions extends OrderOptions {
@@ -43,7 +42,7 @@ export function trainTestSplit<C extends Columns>(
     );
   const key = layerKey(place, options);
   return scope(() => {
-    const order = permutation(rows, { key, device: cpuBackend().name }).dataSync();
+    const order = permutation(rows, { key, device: "js" }).dataSync();
     const tested = new Uint8Array(rows);
     for (const i of stratify === undefined
       ? order.subarray(0, count)
@@ -75,7 +74,7 @@ function proportional(
     );
   if (column instanceof Tensor && column.rank !== 1)
     throw new ShapeError(place, `${name} has ${column.rank} axes`, "stratify by one class for each row");
-  const labels = column instanceof Tensor ? readable(place, column, name) : column;
+  const labels = column instanceof Tensor ? readable(place, name, column) : column;
   const classes = new Map<unknown, number[]>();
   for (const i of order) {
     const members = classes.get(labels[i]);

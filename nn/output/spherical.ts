@@ -218,10 +218,10 @@ export class SphericalOutput {
     target: number | ArrayLike<number>,
     options: { readonly lr: number; readonly value?: number | ArrayLike<number> },
   ): SphericalStep {
-    checkOptions("step", options, ["lr", "value"]);
+    checkOptions("SphericalOutput", options, ["lr", "value"]);
     const { lr } = options ?? {};
     if (typeof lr !== "number" || !(lr >= 0 && lr < Number.POSITIVE_INFINITY))
-      throw new DomainError("step", `lr is ${showValue(lr)}`, "give a number from 0");
+      throw new DomainError("SphericalOutput", `lr is ${showValue(lr)}`, "give a number from 0");
     const features = this.features(h);
     const [targets, values] = this.targets(target, options.value);
     const norm = dot(features, features);

@@ -56,6 +56,10 @@ export const perturbed = ["gumbel", "normal", "logistic"] as const;
 export const lengths = [100, 1000, 10000] as const;
 const scores = 10000;
 
+/** Taylor attention in linear time, on so many tokens in sequences of several lengths. */
+export const taylorLengths = [256, 1024, 4096] as const;
+export const tokens = 4096;
+
 /** An integral over rows by so many nodes. */
 export const nodes = [144, 288, 576] as const;
 
@@ -93,6 +97,17 @@ export const rows: readonly Row[] = [
   row("mlp-sgd", "MLP 64-64-10, batch 32, SGD step"),
   row("chain-50", "50 ops on 8 elements, grad"),
   row("add-8", "one add of 8 elements"),
+  row("transformer", "transformer block d 64, 4 heads, 64 tokens, batch 8, grad"),
+  ...["", "causal "].flatMap((kind) =>
+    taylorLengths.map((length) => ({
+      ...row(
+        `taylor-${kind.trim() && "causal-"}attention-${length}`,
+        `${kind}attention by Taylor softmax, grad, ${tokens / length}×4×${length}×16`,
+        "taylor-attention",
+      ),
+      pieces: tokens,
+    })),
+  ),
   row("output-50000", "Linear 128→50000 + cross-entropy, batch 64, grad"),
   gpuRow("matmul-512", "matmul 512³"),
   gpuRow("softmax-256x1000", "softmax 256×1000"),
@@ -145,6 +160,15 @@ export const promises: readonly Promised[] = [
   faster("entmax15-grad", "tfjs", 40),
   faster("entmax15-grad", "torch", 20),
   faster("entmax13-grad", "torch", 15),
+  faster("transformer", "jax-js", 2),
+  // In the shorter sequences more of the pairs lie within a chunk.
+  ...[["", 1.25] as const, ["causal-", 1.5] as const].flatMap(([kind, most]) =>
+    taylorLengths
+      .slice(1)
+      .map((n) =>
+        within(`taylor-${kind}attention-${n}`, `taylor-${kind}attention-${taylorLengths[0]}`, most),
+      ),
+  ),
   faster("mlp-adam", "jax-js", 1.9),
   faster("mlp-adam", "tfjs", 8),
   faster("mlp-sgd", "tfjs", 10),

@@ -11,7 +11,7 @@ import {
 } from "../../core/index.ts";
 import * as words from "../../core/words.ts";
 import { crossEntropy, fusedLinearCrossEntropy } from "../../losses/index.ts";
-import { Linear, Sequential } from "../../nn/index.ts";
+import { Linear, Sequential, TransformerBlock } from "../../nn/index.ts";
 import {
   abs,
   add,
@@ -34,11 +34,12 @@ import {
   sub,
   sum,
   sumNormalization,
+  taylorAttention,
   taylorSoftmax,
 } from "../../ops/index.ts";
 import { Adam, type Optimizer, SGD } from "../../optim/index.ts";
 import { labels, norm, normal, transposed } from "./data.ts";
-import { lengths, nodes, perturbed } from "./rows.ts";
+import { lengths, nodes, perturbed, taylorLengths, tokens } from "./rows.ts";
 import type { Peer, Work } from "./serve.ts";
 
 /** Any shape: the sizes of the rows are data here. */
@@ -217,6 +218,39 @@ function chain(): Work {
   }, x);
 }
 
+/** A block of a transformer: value and gradients of all parameters. */
+function transformer(): Work {
+  const [d, wide] = [64, 256];
+  const block = new TransformerBlock(d, 4, { dimFeedforward: wide, dropout: 0 });
+  const weights = [
+    [block.selfAttn.inProjWeight!, d],
+    [block.selfAttn.outProj.weight, d],
+    [block.linear1.weight, d],
+    [block.linear2.weight, wide],
+  ] as const;
+  weights.forEach(([p, inputs], i) => {
+    p.value = random(10 + i, [...p.shape], inputs ** -0.5) as never;
+  });
+  block.linear1.bias!.value = tensor(new Float32Array(wide));
+  block.linear2.bias!.value = tensor(new Float32Array(d));
+  const [x, g] = [random(3, [8, 64, d]), random(4, [8, 64, d])];
+  const parameters = block.parameters();
+  return work(() => {
+    const { value, gradients } = valueAndGrad(() => sum(mul(block.forward(x), g)), parameters);
+    return [value, ...gradients] as Float[];
+  });
+}
+
+/** Attention in linear time on a number of tokens, in sequences of a length. */
+const taylor = (length: number, causal: boolean) => (): Work => {
+  const shape = [tokens / length, 4, length, 16];
+  const [q, k, v, g] = [1, 2, 3, 4].map((seed) => random(seed, shape)) as [Float, Float, Float, Float];
+  return work(() => {
+    const { value, pullback } = vjp((q, k, v) => taylorAttention(q, k, v, { causal }), q, k, v);
+    return [value, ...pullback(g)] as Float[];
+  });
+};
+
 function output(): Work {
   const [batch, inputs, n] = [64, 128, 50000];
   const y = classes(5, batch, n);
@@ -269,5 +303,12 @@ export const works: Peer["rows"] = {
     const [a, b] = [random(1, [8]), random(2, [8])];
     return work(() => [add(a, b)]);
   },
+  transformer,
+  ...Object.fromEntries(
+    taylorLengths.flatMap((length) => [
+      [`taylor-attention-${length}`, taylor(length, false)],
+      [`taylor-causal-attention-${length}`, taylor(length, true)],
+    ]),
+  ),
   "output-50000": output,
 };

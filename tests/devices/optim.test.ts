@@ -8,6 +8,7 @@ import { Parameter } from "../../core/parameter.ts";
 import { RowSparse } from "../../core/rowsparse.ts";
 import { keep, scope } from "../../core/scope.ts";
 import type { Tensor } from "../../core/tensor.ts";
+import { fromCheckpoint, toCheckpoint } from "../../nn/index.ts";
 import { square } from "../../ops/elementwise.ts";
 import { take } from "../../ops/indexing.ts";
 import { sum } from "../../ops/reduce.ts";
@@ -189,7 +190,7 @@ describe.each(settings)("on $device in $dtype", ({ device, dtype }) => {
     expect((await numbersOf(p.value))[0]!.map(Number.isNaN)).toEqual([true, false]);
   });
 
-  test("state is read back to the last bit, averages among it", async () => {
+  test("state comes back from a file to the last bit, averages among it", async () => {
     const make = (): [Parameter, Optimizer, EMA] => {
       const p = new Parameter(tensor(values(5).map(Math.fround), { dtype, device }));
       return [p, new NAdam([p]) as Optimizer, new EMA([p], { decay: 0.5 })];
@@ -203,8 +204,8 @@ describe.each(settings)("on $device in $dtype", ({ device, dtype }) => {
     const [one, two] = [make(), make()];
     run(one, 1, 4);
     two[0].value = one[0].value;
-    two[1].loadStateDict(one[1].stateDict());
-    two[2].loadStateDict(one[2].stateDict());
+    const bytes = await toCheckpoint({ optimizer: one[1], average: one[2] });
+    fromCheckpoint(bytes, { optimizer: two[1], average: two[2] });
     for (const each of [one, two]) run(each, 4, 7);
     const seen = [one, two].flatMap(([p, , average]) => [p.value, average.stateDict()["shadow.0"]!]);
     const [a, b, c, d] = await numbersOf(...seen);

@@ -15,6 +15,7 @@ import { layers } from "./layers.ts";
 import { margins } from "./margins.ts";
 import { optimizers } from "./optimizers.ts";
 import { outputs } from "./outputs.ts";
+import { sequenceLayers } from "./sequences.ts";
 
 type Fn = (...args: unknown[]) => Tensor | Tensors;
 
@@ -47,6 +48,7 @@ const special: Adapters = {
   ...margins,
   ...optimizers,
   ...outputs,
+  ...sequenceLayers,
   logsumexp: () => (inputs, call) => usual(find("logsumexp")!, { keepDims: true })(inputs, call),
   mellowmax: () => (inputs, call) => usual(find("mellowmax")!, { keepDims: true })(inputs, call),
   masked_softmax: () => masked("maskedSoftmax"),

@@ -103,21 +103,21 @@ const feedForward: Adapters = {
     () =>
     (inputs, { params: { training, ...options } }) => {
       const { x, weight, bias, running_mean: runningMean, running_var: runningVar } = inputs as FloatsByName;
-      const layer = new nn.BatchNorm1d(
-        (runningMean ?? weight ?? x!).shape.at(runningMean || weight ? 0 : 1)!,
-        {
-          ...options,
-          affine: weight !== undefined,
-          trackRunningStats: runningMean !== undefined,
-          ...like(x!),
-        },
-      ).train(training !== false);
-      const out = run(withTensors(layer, given({ weight, bias, runningMean, runningVar })), x!);
+      const { num_batches_tracked: numBatchesTracked } = inputs;
+      const layer = new nn.BatchNorm1d((runningMean ?? weight)?.shape[0] ?? x!.shape[1]!, {
+        ...options,
+        affine: weight !== undefined,
+        trackRunningStats: runningMean !== undefined,
+        ...like(x!),
+      }).train(training !== false);
+      withTensors(layer, given({ weight, bias, runningMean, runningVar, numBatchesTracked }));
+      const out = run(layer, x!);
       return {
         ...out,
         ...given({
           new_running_mean: layer.runningMean?.value,
           new_running_var: layer.runningVar?.value,
+          new_num_batches_tracked: layer.numBatchesTracked?.value,
         }),
       };
     },

@@ -7,23 +7,37 @@ import { RowSparse } from "../../core/rowsparse.ts";
 import type { Shape } from "../../core/shape.ts";
 import { copyOf, type Tensor } from "../../core/tensor.ts";
 import * as losses from "../../losses/index.ts";
+import type { tanh } from "../../ops/index.ts";
 import * as ops from "../../ops/index.ts";
-import { tanh } from "../../ops/index.ts";
 import * as optim from "../../optim/index.ts";
 import { schedules } from "../../optim/index.ts";
-import { type Adapter, type Adapters, camelKeys, type Options, stacked, type Tensors } from "./adapter.ts";
+import {
+  type Adapter,
+  type Adapters,
+  camelCase,
+  camelKeys,
+  type Options,
+  stacked,
+  type Tensors,
+} from "./adapter.ts";
+
+type Method = new (params: readonly Parameter[], options: never) => optim.Optimizer;
+
+const methods: { readonly [name: string]: Method } = {
+  sgd: optim.SGD,
+  adam: optim.Adam,
+  adamw: optim.AdamW,
+  adagrad: optim.Adagrad,
+  rmsprop: optim.RMSprop,
+  adamax: optim.Adamax,
+  nadam: optim.NAdam,
+  radam: optim.RAdam,
+  adadelta: optim.Adadelta,
+  lion: optim.Lion,
+};
 
 export const optimizers: Adapters = {
-  sgd: () => trajectory(optim.SGD),
-  adam: () => trajectory(optim.Adam),
-  adamw: () => trajectory(optim.AdamW),
-  adagrad: () => trajectory(optim.Adagrad),
-  rmsprop: () => trajectory(optim.RMSprop),
-  adamax: () => trajectory(optim.Adamax),
-  nadam: () => trajectory(optim.NAdam),
-  radam: () => trajectory(optim.RAdam),
-  adadelta: () => trajectory(optim.Adadelta),
-  lion: () => trajectory(optim.Lion),
+  ...Object.fromEntries(Object.keys(methods).map((name) => [name, () => trajectory(methods[name]!)])),
   sparse_sgd: () => ofRows(optim.SGD),
   sparse_adagrad: () => ofRows(optim.Adagrad),
   sparse_adam: () => ofRows(optim.SparseAdam),
@@ -112,13 +126,14 @@ export const optimizers: Adapters = {
         Parameter,
       ];
       const all = [w1, b1, w2, b2];
-      const { optimizer: name, steps, activation: _, loss: __, ...options } = params;
-      const optimizer = name === "sgd" ? new optim.SGD(all, options as never) : new optim.AdamW(all, options);
+      const { optimizer: name, steps, activation, loss: _, ...options } = params;
+      const optimizer = new methods[name as string]!(all, own(options) as never);
+      const bend = (ops as unknown as { [name: string]: typeof tanh })[camelCase(activation as string)]!;
       const loss: Tensor[] = [];
       for (let t = 0; t < (steps as number); t++) {
         loss.push(
           optimizer.minimize(() => {
-            const hidden = tanh(
+            const hidden = bend(
               ops.add(ops.matmul(x!, w1.value.transpose()), b1.value as never) as Tensor<Shape, FloatDType>,
             );
             const scores = ops.add(ops.matmul(hidden, w2.value.transpose() as never), b2.value as never);
@@ -138,8 +153,6 @@ export const optimizers: Adapters = {
       };
     },
 };
-
-type Method = new (params: readonly Parameter[], options: never) => optim.Optimizer;
 
 /** Options without those that say how PyTorch is to compute. */
 const own = ({

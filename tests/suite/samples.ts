@@ -205,6 +205,17 @@ const ofCandidates =
     },
   ];
 
+/** A loss of a whole layer of 4 features, one number a row. */
+const ofLayer =
+  (options: object): (typeof fitted)[string] =>
+  ({ rows, n }, x, index) => [
+    x([rows, 4]),
+    x([n, 4]),
+    x([n]),
+    index([rows], n),
+    { ...options, reduction: "none" },
+  ];
+
 /** Ops whose arguments must fit one another: x, and what is made beside it. */
 const fitted: {
   readonly [name: string]: (
@@ -234,6 +245,20 @@ const fitted: {
     { padding: 1, stride: 1, countIncludePad: false },
   ],
   avgPool2d: ({ rows, n }, x) => [x([Math.min(rows, 5), 3, n]), [2, 3], { padding: 1, ceilMode: true }],
+  attention: ({ rows, n }, x) => [
+    x([2, few(rows), n]),
+    x([2, few(rows) + 1, n]),
+    x([2, few(rows) + 1, 3]),
+    { causal: true, temperature: x([2], "temperature"), tile: Math.ceil(few(rows) / 2) },
+  ],
+  taylorAttention: ({ rows, n }, x) => [
+    x([2, few(rows), Math.min(n, 8)]),
+    x([2, few(rows) + 1, Math.min(n, 8)]),
+    x([2, few(rows) + 1, 3]),
+    { causal: true, temperature: x([2], "temperature") },
+  ],
+  onlineSoftmaxStats: ({ rows, n }, x) => [x([rows, n])],
+  onlineSoftmax: ({ rows, n }, x) => [x([rows, n]), { max: x([rows], "max"), sum: x([rows], "sum") }],
   transpose: ({ rows, n }, x) => [x([rows, n])],
   concat: ({ rows, n }, x) => [[x([rows, n]), x([rows, 3])], -1],
   pad: ({ rows, n }, x) => [
@@ -270,6 +295,9 @@ const fitted: {
   negativeSamplingLoss: ofCandidates(false),
   rankingNceLoss: ofCandidates(true),
   sampledSoftmaxLoss: ofCandidates(true),
+  fusedLinearCrossEntropy: ofLayer({ labelSmoothing: 0.1, zLoss: 0.01, chunkRows: 16, chunkClasses: 100 }),
+  fusedLinearSparsemaxLoss: ofLayer({ chunkRows: 16, chunkClasses: 100 }),
+  fusedLinearEntmax15Loss: ofLayer({ chunkRows: 16, chunkClasses: 100 }),
 };
 
 /** Whether an op has arguments of any size; the others are called with the sizes of their examples. */

@@ -100,27 +100,55 @@ export function compileFoldWindows(dtype: FloatDType, memory: WebAssembly.Memory
   return m.instantiate(memory).fold as Kernel;
 }
 
-/** The place in its plane of the first largest entry of each window. */
+/** The place in its plane of the first largest entry of each window: as many windows at once as a vector has lanes. */
 export function compileWindowArgmax(dtype: FloatDType, memory: WebAssembly.Memory): Kernel {
   const m = new WasmModule();
-  const { shift, scalar } = lanes[dtype];
+  const { count, shift, loadLane, gt, ne, eq } = lanes[dtype];
   m.function("argmax", params, [], (f, all) => {
     const [x, out, planes, plane, rows, down, columns, across, ...taps] = all as unknown as Twelve;
-    const [place, larger, v, best] = [f.local("i32"), f.local("i32"), f.local(dtype), f.local(dtype)];
+    const i32 = (): Local => f.local("i32");
+    const [row, above, at, left, zero] = [i32(), i32(), i32(), i32(), i32()];
+    const windows = Array.from({ length: count }, () => ({ nth: i32(), start: i32() }));
+    const [v, best, place, larger] = [f.local("v128"), f.local("v128"), f.local("v128"), f.local("v128")];
+    // The entry of each window that lies so many bytes behind its first.
+    const load = (offset: Local): void => {
+      for (const [lane, { start }] of windows.entries())
+        f.get(start).get(offset).op(op.i32Add).get(v).loadLane(loadLane, lane).set(v);
+    };
+    f.i32(0).set(zero);
     const each = f.loop();
-    grid(f, x, [rows, down, columns, across], (window) => {
-      f.get(window).set(place);
-      grid(f, window, taps, (tap) => {
-        // place ^= (place ^ tap) & −larger: a choice of floats is a branch in some engines, which random entries mislead.
-        f.get(place).load(scalar.load).set(best).get(tap).load(scalar.load).tee(v).get(best).op(scalar.gt);
-        f.get(v).get(v).op(scalar.ne).get(best).get(best).op(scalar.eq, op.i32And, op.i32Or).set(larger);
-        f.get(place).get(place).get(tap).op(op.i32Xor).i32(0).get(larger).op(op.i32Sub, op.i32And, op.i32Xor);
-        f.set(place);
-      });
-      f.get(out).get(place).get(x).op(op.i32Sub).i32(shift).op(op.i32ShrU).store(op.i32Store);
-      f.advance(out, 4);
+    f.get(x).set(row).get(rows).set(above);
+    const lines = f.loop();
+    f.get(row).set(at).get(columns).set(left);
+    const groups = f.loop();
+    // Lanes that are left over repeat the last window.
+    for (const [lane, { nth, start }] of windows.entries()) {
+      f.i32(lane).get(left).i32(1).op(op.i32Sub).i32(lane).get(left).op(op.i32LtS, op.select).tee(nth);
+      f.get(across).op(op.i32Mul).get(at).op(op.i32Add).set(start);
+    }
+    load(zero);
+    f.get(v).set(best).get(f.constant("i32", 0)).set(place);
+    grid(f, zero, taps, (offset) => {
+      load(offset);
+      f.get(v).get(best).get(v).get(best).op(gt);
+      f.get(v).get(v).op(ne).get(best).get(best).op(eq, op.v128And, op.v128Or).tee(larger);
+      f.op(op.v128Bitselect).set(best);
+      f.get(offset).op(op.i32x4Splat).get(place).get(larger).op(op.v128Bitselect).set(place);
     });
-    f.advanceBy(x, plane);
+    for (const [lane, { nth, start }] of windows.entries()) {
+      f.get(out).get(nth).i32(2).op(op.i32Shl, op.i32Add);
+      f.get(start)
+        .get(x)
+        .op(op.i32Sub)
+        .get(place)
+        .lane(op.i32x4ExtractLane, lane * (4 / count));
+      f.op(op.i32Add).i32(shift).op(op.i32ShrU).store(op.i32Store);
+    }
+    f.get(out).get(windows.at(-1)!.nth).i32(1).op(op.i32Add).i32(2).op(op.i32Shl, op.i32Add).set(out);
+    f.get(at).get(across).i32(count).op(op.i32Mul, op.i32Add).set(at);
+    f.get(left).i32(count).op(op.i32Sub).tee(left).i32(0).op(op.i32GtS).brIf(groups).end();
+    f.advanceBy(row, down);
+    again(f, above, lines).advanceBy(x, plane);
     again(f, planes, each);
   });
   return m.instantiate(memory).argmax as Kernel;

@@ -18,6 +18,15 @@ if (gpu) {
 } else await init("wasm");
 defaultDevice(gpu ? "webgpu" : "wasm");
 
+// Its batched products read their subscripts with iterator helpers, which Node has from version 22 on.
+const iterators = Object.getPrototypeOf(Object.getPrototypeOf([].values()));
+iterators.map ??= function* (change) {
+  for (const item of this) yield change(item);
+};
+iterators.filter ??= function* (keep) {
+  for (const item of this) if (keep(item)) yield item;
+};
+
 const count = (shape) => shape.reduce((a, b) => a * b, 1);
 const array = (seed, shape, scale = 1) => np.array(normal(seed, count(shape), scale)).reshape(shape);
 
@@ -174,6 +183,48 @@ const adam = (layers, gradient, { m, v, t }) => {
 };
 const zerosLike = (layers) => tree.map((p) => np.zeros(p.shape), layers);
 
+/** A block of a transformer, normalising sums: value and gradients of all parameters, in the order of PyTorch's. */
+function transformer() {
+  const [batch, length, d, heads, wide] = [8, 64, 64, 4, 256];
+  const weight = (seed, inputs, out) =>
+    np.array(transposed(normal(seed, out * inputs, inputs ** -0.5), out, inputs)).reshape([inputs, out]);
+  const parameters = [
+    weight(10, d, 3 * d),
+    np.zeros([3 * d]),
+    weight(11, d, d),
+    np.zeros([d]),
+    weight(12, d, wide),
+    np.zeros([wide]),
+    weight(13, wide, d),
+    np.zeros([d]),
+    np.ones([d]),
+    np.zeros([d]),
+    np.ones([d]),
+    np.zeros([d]),
+  ];
+  const normed = (x, w, b) => nn.standardize(x, -1, { epsilon: 1e-5 }).mul(w).add(b);
+  const f = (p, x, g) => {
+    const [inW, inB, outW, outB, w1, b1, w2, b2, n1w, n1b, n2w, n2b] = p;
+    const qkv = np
+      .matmul(x.ref, inW)
+      .add(inB)
+      .reshape([batch, length, 3 * heads, d / heads]);
+    const [q, k, v] = np.split(np.transpose(qkv, [0, 2, 1, 3]), 3, 1);
+    const weights = nn.softmax(np.matmul(q.mul((d / heads) ** -0.5), np.matrixTranspose(k)), -1);
+    const side = np.transpose(np.matmul(weights, v), [0, 2, 1, 3]).reshape([batch, length, d]);
+    const h = normed(x.add(np.matmul(side, outW).add(outB)), n1w, n1b);
+    const y = np.matmul(nn.relu(np.matmul(h.ref, w1).add(b1)), w2).add(b2);
+    return np.sum(normed(h.add(y), n2w, n2b).mul(g));
+  };
+  return work(
+    (x, g, ...p) => {
+      const [value, gradients] = valueAndGrad(f)(p, x, g);
+      return [value, ...gradients];
+    },
+    [array(3, [batch, length, d]), array(4, [batch, length, d]), ...parameters],
+  );
+}
+
 const works = {
   "matmul-256": matmul(256, 256, 256),
   "matmul-512": matmul(512, 512, 512),
@@ -218,6 +269,7 @@ const works = {
     );
   },
   "add-8": () => work((a, b) => a.add(b), [array(1, [8]), array(2, [8])]),
+  transformer,
   "output-50000": () => {
     const [batch, inputs, classes] = [64, 128, 50000];
     const weight = normal(2, classes * inputs, 1 / Math.sqrt(inputs));

@@ -208,6 +208,21 @@ def output():
     return gradients(lambda h, w, b: F.cross_entropy(F.linear(h, w, b), y), [h, w, b])
 
 
+def transformer():
+    d, heads, wide = 64, 4, 256
+    block = torch.nn.TransformerEncoderLayer(d, heads, wide, dropout=0.0, batch_first=True)
+    sizes = {"self_attn.in_proj_weight": (10, d), "self_attn.out_proj.weight": (11, d)}
+    sizes |= {"linear1.weight": (12, d), "linear2.weight": (13, wide)}
+    for name, p in block.named_parameters():
+        if name in sizes:
+            seed, inputs = sizes[name]
+            p.data = normal(seed, tuple(p.shape), inputs**-0.5)
+        else:
+            p.data.fill_(1.0 if name in ("norm1.weight", "norm2.weight") else 0.0)
+    x, g = normal(3, (8, 64, d)), normal(4, (8, 64, d))
+    return gradients(lambda *_: (block(x) * g).sum(), list(block.parameters()))
+
+
 rows = {
     "matmul-256": lambda: matmul(256, 256, 256),
     "matmul-512": lambda: matmul(512, 512, 512),
@@ -231,6 +246,7 @@ rows = {
     "chain-50": chain,
     "add-8": add,
     "output-50000": output,
+    "transformer": transformer,
 }
 
 
