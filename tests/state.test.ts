@@ -3,6 +3,7 @@
 
 import {
   chmodSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -346,8 +347,10 @@ describe("files", () => {
   });
 
   test("a failure leaves the old file, and nothing beside it", async () => {
-    const place = folder();
+    const around = folder();
+    const place = join(around, "inner");
     const path = join(place, "a");
+    mkdirSync(place);
     await saveFile(path, Uint8Array.of(1));
     await expect(saveFile(path, { x: 3 as never })).rejects.toThrow(ArgumentError);
     await expect(saveFile(place, Uint8Array.of(2))).rejects.toThrow(/EISDIR|EEXIST|EPERM|ENOTEMPTY/);
