@@ -17,8 +17,10 @@ import {
   max,
   maximum,
   mul,
+  not,
   pick,
   type Row,
+  type RowMask,
   type Scalar,
   select,
   stop,
@@ -40,16 +42,15 @@ import { reshape } from "../core/views.ts";
 import { kth, log } from "../core/words.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
 import { lengthOf } from "../ops/normalize.ts";
+import { rotated, turned } from "./cosine-margins.ts";
 import {
   type Features,
   type Head,
   head,
   type MarginOption,
   patched,
-  rotated,
   type ScaleOption,
   type SteppedHead,
-  turned,
 } from "./heads.ts";
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -59,68 +60,58 @@ const absent = Number.NEGATIVE_INFINITY;
 
 const lse = (x: Row): Scalar => add(stop(max(x)), logSumExpCentred(centred(x)).lse) as Scalar;
 
-/** The right cosine of each row. */
-const rightOnes: RowOp = /* @__PURE__ */ new RowOp("rightCosines", {
-  gives: "scalar",
-  params: { target: { is: "label" }, ignoreIndex: { is: "scalar", default: IGNORED } },
-  nanRows: false,
-  program: ({ x, target, ignoreIndex }: { x: Row; target: Scalar; ignoreIndex: Scalar }) => ({
-    results: [select(equal(target, ignoreIndex), absent, pick(x, target))],
-  }),
-});
+/** Something of each row of cosines; −∞ where it does not count. */
+const ofRows = (params: Params, program: (inputs: never) => Scalar): RowOp =>
+  new RowOp("cosines", {
+    gives: "scalar",
+    params: { ...params, target: { is: "label" }, ignoreIndex: { is: "scalar", default: IGNORED } },
+    nanRows: false,
+    program: (inputs: { readonly target: Scalar; readonly ignoreIndex: Scalar }) => ({
+      results: [select(equal(inputs.target, inputs.ignoreIndex), absent, program(inputs as never))],
+    }),
+  });
 
-/** log Σ exp(s·c) over the wrong cosines of each row. */
-const wrongOnes: RowOp = /* @__PURE__ */ new RowOp("wrongCosines", {
-  gives: "scalar",
-  params: {
-    target: { is: "label" },
-    scale: { is: "scalar" },
-    ignoreIndex: { is: "scalar", default: IGNORED },
-  },
-  nanRows: false,
-  program: ({ x, target, scale, ignoreIndex }: { [name: string]: Scalar } & { x: Row }) => ({
-    results: [
-      select(
-        equal(target!, ignoreIndex!),
-        absent,
-        lse(select(equal(index, target!), absent, mul(scale!, x)) as Row),
-      ),
-    ],
-  }),
-});
+/** The right cosine. */
+const rightOnes: RowOp = /* @__PURE__ */ ofRows({}, ({ x, target }: { x: Row; target: Scalar }) =>
+  pick(x, target),
+);
+
+/** log Σ exp(s·c) over the wrong cosines. */
+const wrongOnes: RowOp = /* @__PURE__ */ ofRows(
+  { scale: { is: "scalar" } },
+  ({ x, target, scale }: { x: Row; target: Scalar; scale: Scalar }) =>
+    lse(select(equal(index, target), absent, mul(scale, x)) as Row),
+);
+
+/** Where rows count; one that is NaN does. */
+const present = (x: Row): RowMask => not(equal(x, absent)) as RowMask;
 
 /** Something of all rows that count; `before` where none does. */
-const ofBatch = (name: string, params: Params, program: (inputs: never) => Scalar): RowOp =>
-  new RowOp(name, {
+const ofBatch = (params: Params, program: (inputs: never) => Scalar): RowOp =>
+  new RowOp("batch", {
     gives: "scalar",
     params: { ...params, before: { is: "scalar" } },
     nanRows: false,
     program: (inputs: { readonly x: Row; readonly before: Scalar }) => ({
-      results: [
-        select(greater(count(greater(inputs.x, absent)), 0), program(inputs as never), inputs.before),
-      ],
+      results: [select(greater(count(present(inputs.x)), 0), program(inputs as never), inputs.before)],
     }),
   });
 
-const counted = (x: Row): Scalar => count(greater(x, absent));
-
 /** The scale at which the right class has probability ½ where the angle to it is the median one, at most π/4. */
 const medianScale: RowOp = /* @__PURE__ */ ofBatch(
-  "adacos",
   { wrong: { is: "row" } },
   ({ x, wrong }: { x: Row; wrong: Row }) => {
-    const logMean = sub(lse(wrong), log(counted(x)));
+    const logMean = sub(lse(wrong), log(count(present(x))));
     // The lower median of angles is the upper one of cosines, and no angle is needed.
-    const median = kth(x, add(floor(mul(0.5, sub(counted(x), 1))), 1) as Scalar);
+    const median = kth(x, add(floor(mul(0.5, sub(count(present(x)), 1))), 1) as Scalar);
     return div(logMean, maximum(Math.SQRT1_2, median)) as Scalar;
   },
 );
 
 const movingMean: RowOp = /* @__PURE__ */ ofBatch(
-  "curricularface",
   { momentum: { is: "scalar" } },
   ({ x, momentum, before }: { x: Row; momentum: Scalar; before: Scalar }) => {
-    const mean = div(sum(select(greater(x, absent), x, 0)), counted(x));
+    const mean = div(sum(select(present(x), x, 0)), count(present(x)));
     return add(mul(momentum, mean), mul(sub(1, momentum), before)) as Scalar;
   },
 );
@@ -155,8 +146,11 @@ function overBatch(op: RowOp, right: Tensor, given: { readonly [name: string]: u
  * @see cosineSoftmax: a scale that is chosen or learned
  * @see scaleBound: the smallest scale that makes sense
  * @example
- * let scale: ScalarLike | undefined;
- * const { loss, scale: next } = adacos.step(x, weight, target, scale ? { scale } : {});
+ * const x = tensor([[1, 2], [2, 1]]);
+ * const weight = tensor([[1, 0], [0, 1], [-1, 1]]);
+ * adacos(x, weight, [1, 0]); // 0.731
+ * const { scale } = adacos.step(x, weight, [1, 0], {});
+ * adacos(x, weight, [1, 0], { scale });
  */
 export const adacos: SteppedHead<ScaleOption, "scale"> = /* @__PURE__ */ head("adacos", {
   doc: "Cross-entropy of cosines with a scale that follows from the number of classes, or from each batch.",
@@ -175,9 +169,8 @@ export const adacos: SteppedHead<ScaleOption, "scale"> = /* @__PURE__ */ head("a
   next: {
     params: {},
     of: (similar, target, { scale, ignoreIndex }) => {
-      const ignoring = ignoreIndex === undefined ? {} : { ignoreIndex };
-      const [right] = rightOnes.call(similar, { target, ...ignoring });
-      const [wrong] = wrongOnes.call(similar, { target, scale, ...ignoring });
+      const [right] = rightOnes.call(similar, { target, ignoreIndex });
+      const [wrong] = wrongOnes.call(similar, { target, scale, ignoreIndex });
       return { scale: overBatch(medianScale, right!, { wrong, before: scale }) };
     },
   },
@@ -221,7 +214,10 @@ interface Momentum {
  * @remarks r is the option `t`, μ the momentum. No gradient flows through r, nor through which classes are hard.
  * @see arcface: all wrong classes alike
  * @example
- * const { loss, t } = curricularface.step(x, weight, target, { t: before });
+ * const x = tensor([[1, 2], [2, 1]]);
+ * const weight = tensor([[1, 0], [0, 1], [-1, 1]]);
+ * const { t } = curricularface.step(x, weight, [1, 0], { t: 0 });
+ * curricularface(x, weight, [1, 0], { t });
  */
 export const curricularface: SteppedHead<CurricularOptions, "t", Momentum> = /* @__PURE__ */ head(
   "curricularface",
@@ -242,8 +238,7 @@ export const curricularface: SteppedHead<CurricularOptions, "t", Momentum> = /* 
     next: {
       params: { momentum: { is: "scalar", default: 0.01, min: 0, max: 1 } },
       of: (similar, target, { t = 0, momentum = 0.01, ignoreIndex }) => {
-        const ignoring = ignoreIndex === undefined ? {} : { ignoreIndex };
-        const [right] = rightOnes.call(similar, { target, ...ignoring });
+        const [right] = rightOnes.call(similar, { target, ignoreIndex });
         return { t: overBatch(movingMean, right!, { momentum, before: t }) };
       },
     },
@@ -354,7 +349,7 @@ const regularizer: Penalty<Magnitudes> = /* @__PURE__ */ rowLoss("magface: regul
  * @gradient d\lVert x\rVert = \Bigl(\frac{\partial z_t}{\partial m}\,dz_t\,\frac{u_m-l_m}{u_a-l_a}+\lambda_g\bigl(u_a^{-2}-a^{-2}\bigr)\Bigr)\,[l_a\le\lVert x\rVert\le
  *   u_a],\qquad dc\ \text{as arcface}
  * @see arcface: one margin for all
- * @example magface(x, weight, [1], { scale: 64, lA: 10, uA: 110 })
+ * @example magface(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { scale: 64, lA: 10, uA: 110 })
  */
 export const magface: MagFace = /* @__PURE__ */ Object.assign(
   /* @__PURE__ */ head("magface", {

@@ -32,6 +32,7 @@ import { checkFeatures, cosines, type Features, type Head, head } from "./heads.
 import {
   type BatchLoss,
   checkBatch,
+  cosinesWithin,
   type LabelledLoss,
   lseOf,
   type OfPairs,
@@ -69,7 +70,7 @@ interface InfoNceOptions extends TemperatureOption {
  * @see ntXent: two views of each sample, each a key of the others
  * @see clipLoss: both directions
  * @see cosineSoftmax: keys that are class rows
- * @example infoNce(queries, keys, [0, 1, 2], { temperature: 0.1 })
+ * @example infoNce(tensor([[1, 2], [2, 1]]), tensor([[1, 3], [3, 1], [-1, 0]]), [0, 1], { temperature: 0.1 })
  */
 export const infoNce: Head<InfoNceOptions> = /* @__PURE__ */ head("infoNce", {
   doc: "Cross-entropy of the similarities between queries and keys, of which one is right.",
@@ -130,7 +131,7 @@ const ofViews: Loss<TemperatureOption> = /* @__PURE__ */ rowLoss("ntXent", {
  * @gradient dc_{ij}=\tfrac1\tau\Bigl(\frac{e^{c_{ij}/\tau}}{\sum_{k\ne i}e^{c_{ik}/\tau}}-[j=p(i)]\Bigr),\quad j\ne i
  * @see supConLoss: with labels, and any number of rows that belong together
  * @see clipLoss: views of two kinds
- * @example ntXent(concat([viewsA, viewsB]), { temperature: 0.5 })
+ * @example ntXent(concat([tensor([[1, 2], [2, -1]]), tensor([[1, 3], [3, -1]])]), { temperature: 0.5 })
  */
 export const ntXent: BatchLoss<TemperatureOption> = /* @__PURE__ */ describe(
   ((z: Features, options?: TemperatureOption & Reducing): Features => {
@@ -140,7 +141,7 @@ export const ntXent: BatchLoss<TemperatureOption> = /* @__PURE__ */ describe(
       throw new ShapeError("ntXent", `${count} rows are not two views of each sample`, "give [2N, d]");
     if (z.size === 0) return ofNothing(z, options);
     const partners = Int32Array.from({ length: count }, (_, i) => (i + count / 2) % count);
-    return ofViews(cosines(z, z) as never, partners, options) as Features;
+    return ofViews(cosinesWithin(z) as never, partners, options) as Features;
   }) as never,
   {
     name: "ntXent",
@@ -200,7 +201,7 @@ const scaledCe: Loss<{ readonly scale: ScalarLike }> = /* @__PURE__ */ rowLoss("
  *   s=e^{\text{logScale}},\quad c_{ij}=\langle\hat a_i,\hat b_j\rangle
  * @gradient dc=\tfrac s2\bigl(\mathrm{softmax}_{\text{rows}}(s\,c)+\mathrm{softmax}_{\text{columns}}(s\,c)\bigr)-s\,I
  * @see infoNce: one direction
- * @example clipLoss(images, texts, { logScale: Math.log(10) })
+ * @example clipLoss(tensor([[1, 2], [2, -1]]), tensor([[1, 3], [3, -1]]), { logScale: Math.log(10) })
  */
 export const clipLoss: TwoBatchLoss<ClipOptions> = /* @__PURE__ */ describe(
   ((a: Features, b: Features, options?: ClipOptions & Reducing): Features => {
@@ -278,7 +279,7 @@ const supConPairs: OfPairs = /* @__PURE__ */ rowLoss("supConLoss", {
  * @gradient dc_{ij}=\tfrac1\tau\Bigl(\frac{e^{c_{ij}/\tau}}{\sum_{k\ne i}e^{c_{ik}/\tau}}-\frac{[j\in P_i]}{|P_i|}\Bigr),\quad j\ne i
  * @see ntXent: two views of each sample
  * @see circleLoss: pairs that weigh more the worse they are
- * @example supConLoss(features, [0, 0, 1, 1], { temperature: 0.1 })
+ * @example supConLoss(tensor([[1, 2], [2, 3], [-1, 1], [-2, 1]]), [0, 0, 1, 1], { temperature: 0.1 })
  */
 export const supConLoss: LabelledLoss<TemperatureOption> = /* @__PURE__ */ ofLabelled<TemperatureOption>(
   supConParams,

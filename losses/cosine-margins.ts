@@ -9,8 +9,10 @@ import {
   div,
   floor,
   greater,
+  greaterEqual,
   less,
   mul,
+  neg,
   oneHot,
   pick,
   type Row,
@@ -23,7 +25,7 @@ import type { ScalarLike } from "../core/rowop.ts";
 import { linearShape, type Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { reshape } from "../core/views.ts";
-import { cos } from "../core/words.ts";
+import { cos, sin } from "../core/words.ts";
 import { max } from "../ops/reduce.ts";
 import {
   type CenterHead,
@@ -33,9 +35,7 @@ import {
   head,
   type MarginOption,
   patched,
-  rotated,
   type ScaleOption,
-  turned,
 } from "./heads.ts";
 
 /**
@@ -64,6 +64,17 @@ export function scaleBound(classes: number, probability = 0.9): number {
 
 // ---------------------------------------------------------------------------------------------------------------
 // Angles
+
+/** cos(θ + m) of c = cos θ, without θ. At c = ±1, where the cosine has no slope in any direction, sin θ counts as constant. */
+export function rotated(c: Scalar, m: Scalar): Scalar {
+  const squared = mul(sub(1, c), add(1, c));
+  const sine = select(greater(squared, 0), sqrt(squared), 0);
+  return sub(mul(c, cos(m)), mul(sine, sin(m))) as Scalar;
+}
+
+/** cos(θ + m) of c = cos θ where θ ≤ π − m; beyond it c − m sin m, which falls on to where θ = π. */
+export const turned = (c: Scalar, m: Scalar): Scalar =>
+  select(greaterEqual(c, neg(cos(m))), rotated(c, m), sub(c, mul(m, sin(m)))) as Scalar;
 
 // Numerator and denominator of (arcsin √z − √z) / z√z up to z = ¼, by rising powers of z (fdlibm).
 const over: readonly number[] = [
@@ -155,7 +166,7 @@ export const cosineSoftmax: Head<{ readonly scale: ScalarLike }> = /* @__PURE__ 
  *   it tends to 0 only as the lead goes to ∞.
  * @see arcface: on the angle
  * @see smSoftmaxLoss: the same margin on any scores
- * @example cosface(x, weight, [1], { scale: 30, margin: 0.35 })
+ * @example cosface(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { scale: 30, margin: 0.35 })
  */
 export const cosface: Head<MarginOption> = /* @__PURE__ */ head("cosface", {
   doc: "Cross-entropy of cosines of which the right one has to lead by a margin.",
@@ -216,11 +227,14 @@ const arcParams: {
  * @gradient dc_t=s\,dz_t\,\Bigl(\cos m+\frac{c_t\sin m}{\sin\theta_t}\Bigr)\ \text{or}\ s\,dz_t,\qquad dc_j=s\,dz_j
  * @remarks At θ = π − m the logit steps down from −s to −s(cos m + m sin m): monotone, though not continuous.
  * @remarks No angle is computed: cos(θ + m) = c·cos m − sin θ·sin m.
+ * @errata Many implementations clamp cosines to ±(1 − 1e-7) before an arccos: a row that points exactly against its class row
+ *   then has no gradient from the margin and stays there, and in f32, where 1 − 1e-7 is 0.99999988, no angle is below 4.9e-4.
+ *   Nothing has to be clamped: the slope 1/sin θ meets a direction of length sin θ.
  * @see combinedMargin: without the step
  * @see subcenterArcface: for noisy labels
  * @see magface: a margin that grows with the length of the features
- * @example arcface(x, weight, [1], { scale: 64, margin: 0.5 })
- * @example sparsemaxLoss(arcface.logits(x, weight, [1], { scale: 8 }), [1])
+ * @example arcface(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { scale: 64, margin: 0.5 })
+ * @example sparsemaxLoss(arcface.logits(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { scale: 8 }), [1])
  */
 export const arcface: Head<ArcOptions> = /* @__PURE__ */ head("arcface", {
   doc: "Cross-entropy of cosines in which the angle to the right class counts as wider by a margin.",
@@ -251,7 +265,7 @@ interface CombinedOptions extends ScaleOption {
  * @see arcface: m₁ = 1, m₃ = 0, with another way beyond π
  * @see cosface: m₁ = 1, m₂ = 0
  * @see sphereface: m₂ = m₃ = 0
- * @example combinedMargin(x, weight, [1], { scale: 64, m1: 1, m2: 0.3, m3: 0.2 })
+ * @example combinedMargin(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { scale: 64, m1: 1, m2: 0.3, m3: 0.2 })
  */
 export const combinedMargin: Head<CombinedOptions> = /* @__PURE__ */ head("combinedMargin", {
   doc: "Cross-entropy of cosines with margins on the angle, as a factor and as an arc, and on the cosine.",
@@ -319,7 +333,7 @@ const multiplied = (x: Row, target: Scalar, m: Scalar, lambda: Scalar): Row => {
  * @see lSoftmax: with class rows of any length
  * @see combinedMargin: the same ψ of features of length 1
  * @see arcface: easier to train
- * @example sphereface(x, weight, [1], { m: 4, lambda: Math.max(5, 1500 / (1 + 0.1 * step)) })
+ * @example sphereface(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { m: 4, lambda: 5 })
  */
 export const sphereface: Head<FactorOptions> = /* @__PURE__ */ head("sphereface", {
   doc: "Cross-entropy in which the angle to the right class counts several times, with class rows of length 1.",
@@ -340,7 +354,7 @@ export const sphereface: Head<FactorOptions> = /* @__PURE__ */ head("sphereface"
  * @gradient dc_t=\lVert W_t\rVert\lVert x\rVert\,dz_t\,\frac{\lambda+(-1)^k m\sin m\theta_t/\sin\theta_t}{1+\lambda},\qquad
  *   d\lVert x\rVert=\sum_j dz_j\frac{z_j}{\lVert x\rVert},\quad d\lVert W_j\rVert=dz_j\frac{z_j}{\lVert W_j\rVert}
  * @see sphereface: with class rows of length 1
- * @example lSoftmax(x, weight, [1], { m: 2 })
+ * @example lSoftmax(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { m: 2 })
  */
 export const lSoftmax: Head<FactorOptions> = /* @__PURE__ */ head("lSoftmax", {
   doc: "Cross-entropy of a linear layer in which the angle to the right class counts several times.",
@@ -363,17 +377,17 @@ export const lSoftmax: Head<FactorOptions> = /* @__PURE__ */ head("lSoftmax", {
  * @formula c_j=\max_k\langle\hat x,\hat w_{j,k}\rangle,\quad\text{then as arcface}
  * @gradient dw_{j,k}\ \text{only for the first}\ k\ \text{of the largest cosine}
  * @see arcface: K = 1
- * @example subcenterArcface(x, weight, [1], { scale: 64, margin: 0.5 }) // weight: [classes, 3, features]
+ * @example subcenterArcface(tensor([[1, 2]]), tensor([[[1, 0], [1, 1]], [[0, 1], [-1, 1]]]), [1], { scale: 64, margin: 0.5 })
  */
 export const subcenterArcface: CenterHead<ArcOptions> = /* @__PURE__ */ head("subcenterArcface", {
   doc: "ArcFace with several centres for each class, of which the nearest counts.",
   source: "Deng, Guo, Liu, Gong & Zafeiriou 2020 (sub-center ArcFace)",
   params: arcParams,
-  shape: (name, x, weight) => {
+  sizes: (name, x, weight) => {
     const { shape } = weight;
     if (shape.length !== 3 || shape[1] === 0)
       throw new ShapeError(name, `weight of shape ${showShape(shape)} holds no centres`, "give [C, K, d]");
-    return [...linearShape(name, x.shape, [shape[0]!, shape[2]!])];
+    return linearShape(name, x.shape, [shape[0]!, shape[2]!]);
   },
   similarities: (x, weight) => {
     const [classes, centers, width] = weight.shape as [number, number, number];

@@ -4,20 +4,7 @@
 import type { FloatDType } from "../core/dtype.ts";
 import { DomainError, DTypeError } from "../core/errors.ts";
 import { checkFloat, checkOptions, describe, type Op, type OpInfo, sameBackend } from "../core/op.ts";
-import {
-  add,
-  equal,
-  greater,
-  greaterEqual,
-  index,
-  mul,
-  neg,
-  type Row,
-  type Scalar,
-  select,
-  sqrt,
-  sub,
-} from "../core/row/expr.ts";
+import { add, equal, index, type Row, type Scalar, select } from "../core/row/expr.ts";
 import { type IgnoreOption, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
 import {
   checkArguments,
@@ -33,7 +20,6 @@ import {
 import { type Checked, type Linear, linearShape, type Result, type Shape } from "../core/shape.ts";
 import { untracked } from "../core/tape.ts";
 import { checkTensor, type Tensor } from "../core/tensor.ts";
-import { cos, sin } from "../core/words.ts";
 import { add as plus } from "../ops/elementwise.ts";
 import { linear } from "../ops/matmul.ts";
 import { lengths, normalize } from "../ops/normalize.ts";
@@ -127,7 +113,7 @@ interface Declaration<P extends Params>
   /** The options with what depends on others or on the number of classes; says what is wrong with them. */
   readonly complete?: (given: Given, classes: number) => Given;
   /** The sizes of the similarities, and these: cosines unless said otherwise. */
-  readonly shape?: (name: string, x: Tensor, weight: Tensor) => number[];
+  readonly sizes?: Sizing;
   readonly similarities?: (x: Features, weight: Features, given: Given) => Features;
   /** What all similarities of a row have in common, [..., 1], and the loss therefore does not see. */
   readonly shared?: (x: Features, weight: Features, given: Given) => Features | undefined;
@@ -143,13 +129,12 @@ const extra: { readonly length: Params[string]; readonly classLengths: Params[st
   classLengths: { is: "classes" },
 };
 
+type Sizing = (name: string, x: Tensor, weight: Tensor) => number[];
+
+const linearSizes: Sizing = (name, x, weight) => linearShape(name, x.shape, weight.shape);
+
 /** Refuses what are no features and no rows that go with them; the sizes of their products. */
-export function checkFeatures(
-  name: string,
-  x: unknown,
-  weight: unknown,
-  shape: (name: string, x: Tensor, weight: Tensor) => number[],
-): number[] {
+export function checkFeatures(name: string, x: unknown, weight: unknown, sizes: Sizing): number[] {
   checkTensor(name, x);
   checkTensor(name, weight);
   sameBackend(name, [x, weight]);
@@ -160,7 +145,24 @@ export function checkFeatures(
       `${weight.dtype} stands beside features of ${dtype}`,
       `convert it: cast(weight, "${dtype}")`,
     );
-  return shape(name, x, weight);
+  return sizes(name, x, weight);
+}
+
+/** Refuses what are no features, no class rows for them and no labels; gives the labels as a tensor, and the number of classes. */
+export function checkLabelled(
+  name: string,
+  x: unknown,
+  weight: unknown,
+  target: unknown,
+  ignore: unknown = IGNORED,
+  sizes: Sizing = linearSizes,
+): { readonly labels: Tensor<Shape, "i32">; readonly classes: number } {
+  const shape = checkFeatures(name, x, weight, sizes);
+  const classes = shape.at(-1)!;
+  const { backend } = x as Tensor;
+  const labels = checkedLabels(name, "target", target, backend, shape.slice(0, -1), classes, ignore);
+  sameBackend(name, [x as Tensor, labels]);
+  return { labels, classes };
 }
 
 /** Refuses a fixed factor of cosines that is no positive number; what a scale that is learned becomes is the optimizer's business. */
@@ -173,12 +175,9 @@ export function checkScale(name: string, scale: unknown): void {
 export const cosines = (x: Features, weight: Features): Features =>
   linear(normalize(x as never) as Features, normalize(weight as never) as never) as Features;
 
-const linearSizes = (name: string, x: Tensor, weight: Tensor): number[] =>
-  linearShape(name, x.shape, weight.shape);
-
 /** Declares a head from the formula of its logits. */
 export function head<const P extends Params, H extends Op = Head>(name: string, declared: Declaration<P>): H {
-  const { doc, params, reads = [], next, similarities = cosines, shape: sizes = linearSizes } = declared;
+  const { doc, params, reads = [], next, similarities = cosines } = declared;
   const own: Params = { ...params, ...Object.fromEntries(reads.map((key) => [key, extra[key]])) };
   const ignoring: Params = { ignoreIndex: { is: "scalar", default: IGNORED, integer: true } };
   const smoothing: Params = { labelSmoothing: { is: "scalar", default: 0, min: 0, max: 1 } };
@@ -208,17 +207,13 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
     more: Params,
   ) => {
     checkOptions(name, options, names);
-    const shape = checkFeatures(name, x, weight, sizes);
-    const classes = shape.at(-1)!;
     const stated = (options ?? {}) as Given;
+    const { labels, classes } = checkLabelled(name, x, weight, target, stated.ignoreIndex, declared.sizes);
     const given = declared.complete?.(stated, classes) ?? stated;
     reductionOf(name, given.reduction);
     checkArguments(name, { ...params, ...more }, given, classes);
     checkScale(name, given.scale);
     const rows = x as Features;
-    const ignored = given.ignoreIndex ?? IGNORED;
-    const labels = checkedLabels(name, "target", target, rows.backend, shape.slice(0, -1), classes, ignored);
-    sameBackend(name, [rows, labels]);
     const passed: { [name: string]: unknown } = { ...given };
     for (const key of Object.keys(next?.params ?? {})) delete passed[key];
     if (reads.includes("length")) passed.length = lengths(rows);
@@ -254,20 +249,6 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
   }) as unknown as H;
 }
 
-// ---------------------------------------------------------------------------------------------------------------
-// What formulas of cosines are made of
-
 /** The row with another value at the right class. */
 export const patched = (x: Row, target: Scalar, value: Scalar): Row =>
   select(equal(index, target), value, x) as Row;
-
-/** cos(θ + m) of c = cos θ, without θ. At c = ±1, where the cosine has no slope in any direction, sin θ counts as constant. */
-export function rotated(c: Scalar, m: Scalar): Scalar {
-  const squared = mul(sub(1, c), add(1, c));
-  const sine = select(greater(squared, 0), sqrt(squared), 0);
-  return sub(mul(c, cos(m)), mul(sine, sin(m))) as Scalar;
-}
-
-/** cos(θ + m) of c = cos θ where θ ≤ π − m; beyond it c − m sin m, which falls on to where θ = π. */
-export const turned = (c: Scalar, m: Scalar): Scalar =>
-  select(greaterEqual(c, neg(cos(m))), rotated(c, m), sub(c, mul(m, sin(m)))) as Scalar;

@@ -41,8 +41,10 @@ import { reshape } from "../core/views.ts";
 import { softplus } from "../core/words.ts";
 import { equal as sameEntries } from "../ops/elementwise.ts";
 import { centred, logSumExpCentred } from "../ops/maps/softmax.ts";
+import { linear } from "../ops/matmul.ts";
+import { normalize } from "../ops/normalize.ts";
 import { sum as total } from "../ops/reduce.ts";
-import { cosines, type Features, type Head, head, patched } from "./heads.ts";
+import { type Features, type Head, head, patched } from "./heads.ts";
 
 export type Reducing = Pick<LossOptions, "reduction">;
 
@@ -83,6 +85,12 @@ export function checkBatch(
 export const ofNothing = (z: Features, options: Reducing | undefined): Features =>
   total(z as never, options?.reduction === "none" ? { axis: -1 } : undefined) as Features;
 
+/** The cosines of all pairs of rows. */
+export function cosinesWithin(z: Features): Features {
+  const directions = normalize(z as never) as Features;
+  return linear(directions, directions as never) as Features;
+}
+
 /** The places of the rows of a batch. */
 export const places = (z: Tensor): Tensor<Shape, "i32"> =>
   range(z.shape[0]!, { dtype: "i32", device: z.device });
@@ -107,7 +115,7 @@ export function ofLabelled<O extends object>(
       reshape(own as never, [count, 1]) as never,
       reshape(own as never, [1, count]) as never,
     ) as never;
-    return loss(cosines(z, z) as never, places(z), { ...options, together } as never) as Features;
+    return loss(cosinesWithin(z) as never, places(z), { ...options, together } as never) as Features;
   };
   return describe(fn as never, {
     ...card,
@@ -194,7 +202,7 @@ const circlePairs: OfPairs = /* @__PURE__ */ rowLoss("circleLoss", {
  * @remarks The weights α count as constants, so this is not the derivative of the value. s are cosines.
  * @see circleLossClasses: against class rows
  * @see supConLoss: without the weights
- * @example circleLoss(features, [0, 0, 1, 1], { m: 0.25, gamma: 80 })
+ * @example circleLoss(tensor([[1, 2], [2, 3], [-1, 1], [-2, 1]]), [0, 0, 1, 1], { m: 0.25, gamma: 80 })
  */
 export const circleLoss: LabelledLoss<CircleOptions> = /* @__PURE__ */ ofLabelled<CircleOptions>(
   circleParams,
@@ -228,7 +236,7 @@ export const circleLoss: LabelledLoss<CircleOptions> = /* @__PURE__ */ ofLabelle
  * @gradient dc_t=\gamma\,\alpha_p\,dz_t,\qquad dc_j=\gamma\,\alpha_n\,dz_j
  * @remarks The weights α count as constants, so this is not the derivative of the value.
  * @see circleLoss: of the pairs in a batch
- * @example circleLossClasses(x, weight, [1], { m: 0.25, gamma: 256 })
+ * @example circleLossClasses(tensor([[1, 2]]), tensor([[1, 0], [0, 1], [-1, 1]]), [1], { m: 0.25, gamma: 256 })
  */
 export const circleLossClasses: Head<CircleOptions> = /* @__PURE__ */ head("circleLossClasses", {
   doc: "Cross-entropy of cosines to class rows, each weighed by its distance from the best.",

@@ -7,22 +7,19 @@ import { ArgumentError, DomainError, ShapeError, showShape, showValue } from "..
 import { checkFloat, checkOptions, describe, type Op, sameBackend } from "../core/op.ts";
 import { type IgnoreOption, type Loss, type LossOptions, reductionOf, rowLoss } from "../core/rowloss.ts";
 import { checkedLabels, IGNORED, type Labels } from "../core/rowop.ts";
-import { type Checked, type Linear, linearShape, type Shape, sizeOf } from "../core/shape.ts";
+import { type Checked, type Linear, type Shape, sizeOf } from "../core/shape.ts";
 import { stopGradient, untracked } from "../core/tape.ts";
 import { checkTensor, hostCopy, type Tensor } from "../core/tensor.ts";
 import { reshape } from "../core/views.ts";
 import * as words from "../core/words.ts";
-import { add, cast, div, mul, neg, notEqual, square, sub } from "../ops/elementwise.ts";
+import { add, cast, div, mul, neg, notEqual, square, sub, where } from "../ops/elementwise.ts";
 import { scatterAdd, take } from "../ops/indexing.ts";
 import { linear } from "../ops/matmul.ts";
 import { mean, sum } from "../ops/reduce.ts";
-import { checkFeatures, cosines, type Features, type Head, head, type ScaleOption } from "./heads.ts";
-import { type BatchLoss, checkBatch, places } from "./pairs.ts";
+import { checkLabelled, cosines, type Features, type Head, head, type ScaleOption } from "./heads.ts";
+import { type BatchLoss, checkBatch, cosinesWithin, places } from "./pairs.ts";
 
 type Reducing = Pick<LossOptions, "reduction">;
-
-/** Tensors whose sizes are known to fit: the types of ops say no more about them. */
-type Any = never;
 
 // ---------------------------------------------------------------------------------------------------------------
 // Centres
@@ -66,29 +63,20 @@ function centered(
 ) {
   const name = "centerLoss";
   checkOptions(name, options, known);
-  const shape = checkFeatures(name, x, centers, (place, a, b) => linearShape(place, a.shape, b.shape));
   const { reduction, ignoreIndex = IGNORED, alpha = 0.5 } = options ?? {};
   reductionOf(name, reduction);
   if (!Number.isInteger(ignoreIndex))
     throw new DomainError(name, `ignoreIndex is ${showValue(ignoreIndex)}`, "give an integer");
   if (typeof alpha !== "number" || !(alpha >= 0 && alpha <= 1))
     throw new DomainError(name, `alpha is ${showValue(alpha)}`, "give a number from 0 to 1");
-  const labels = checkedLabels(
-    name,
-    "target",
-    target,
-    x.backend,
-    shape.slice(0, -1),
-    shape.at(-1)!,
-    ignoreIndex,
-  );
-  sameBackend(name, [x, labels]);
-  const counts = cast(notEqual(labels, ignoreIndex as Any) as Any, "i32") as Tensor<Shape, "i32">;
+  const { labels } = checkLabelled(name, x, centers, target, ignoreIndex);
+  const counts = notEqual(labels, ignoreIndex as never) as Tensor<Shape, "bool">;
   // A row that does not count is compared with the first centre, and left out.
-  const at = mul(labels, counts as Any) as Tensor<Shape, "i32">;
-  const mark = mul(sub(counts, 1 as Any) as Any, -IGNORED as Any) as Tensor<Shape, "i32">;
+  const kept = cast(counts as never, "i32") as Tensor<Shape, "i32">;
+  const at = mul(labels, kept as never) as Tensor<Shape, "i32">;
+  const mark = mul(sub(kept, 1 as never) as never, -IGNORED as never) as Tensor<Shape, "i32">;
   const own = take(centers, at) as Features;
-  const loss = toCenter(x as Any, mark, { center: own, reduction: (reduction ?? "mean") as "mean" });
+  const loss = toCenter(x as never, mark, { center: own, reduction: (reduction ?? "mean") as "mean" });
   return { loss: loss as Features, at, counts, own, alpha };
 }
 
@@ -102,12 +90,15 @@ function centered(
  * @see prototypicalLoss: distances to all classes
  * @see arcface: draws classes together by angles
  * @example
- * const { loss, centers: moved } = centerLoss.step(x, centers, target, { alpha: 0.5 });
+ * const x = tensor([[1, 2], [2, 1]]);
+ * const centers = tensor([[0, 0], [1, 1]]);
+ * centerLoss(x, centers, [0, 1]);
+ * centerLoss.step(x, centers, [0, 1], { alpha: 0.5 }).centers;
  */
 export const centerLoss: CenterLoss = /* @__PURE__ */ describe(
   /* @__PURE__ */ Object.assign(
     (...[x, centers, target, options]: readonly unknown[]): Tensor =>
-      centered(x as Features, centers as Features, target as Labels, options as Any, centerOptions).loss,
+      centered(x as Features, centers as Features, target as Labels, options as never, centerOptions).loss,
     {
       step: (...[x, centers, target, options]: readonly unknown[]): { readonly [name: string]: Tensor } => {
         const [rows, before] = [x as Features, centers as Features];
@@ -116,24 +107,21 @@ export const centerLoss: CenterLoss = /* @__PURE__ */ describe(
           rows,
           before,
           target as Labels,
-          options as Any,
+          options as never,
           known,
         );
         const moved = untracked(() => {
-          const width = before.shape[1]!;
-          const flat = sizeOf(at.shape);
-          const weight = reshape(cast(counts, rows.dtype) as Any, [flat]) as Features;
-          const off = reshape(sub(own, rows as Any) as Any, [flat, width]);
-          const weighed = mul(off, reshape(weight as Any, [flat, 1]) as Any) as Features;
-          const places = reshape(at as Any, [flat]) as Tensor<Shape, "i32">;
-          const found = { dtype: rows.dtype, device: rows.device } as const;
-          const rest = scatterAdd(zerosLike(before), places, weighed);
-          const number = scatterAdd(zeros([before.shape[0]!], found) as Features, places, weight);
-          const share = div(
-            mul(rest, alpha) as Any,
-            reshape(add(number, 1) as Any, [before.shape[0]!, 1]) as Any,
-          );
-          return sub(before, share as Any) as Tensor;
+          const [classes, width] = before.shape as [number, number];
+          const count = sizeOf(at.shape);
+          const flat = (t: Tensor, ...more: number[]): never =>
+            reshape(t as never, [count, ...more]) as never;
+          const off = where(flat(counts, 1), flat(sub(own, rows as never) as Tensor, width), 0 as never);
+          const ones = cast(flat(counts), rows.dtype);
+          const rest = scatterAdd(zerosLike(before), flat(at), off as never);
+          const none = zeros([classes], { dtype: rows.dtype, device: rows.device }) as Features;
+          const divisor = add(scatterAdd(none, flat(at), ones as never), 1);
+          const share = div(mul(rest, alpha) as never, reshape(divisor as never, [classes, 1]) as never);
+          return sub(before, share as never) as Tensor;
         });
         return { loss, centers: moved };
       },
@@ -204,20 +192,20 @@ export function prototypes<D extends FloatDType>(
         );
   }
   const { dtype, device } = support;
-  const sums = scatterAdd(zeros([classes, width], { dtype, device }) as Features, labels, support as Any);
+  const sums = scatterAdd(zeros([classes, width], { dtype, device }) as Features, labels, support as never);
   const ones = add(zeros([rows], { dtype, device }) as Features, 1);
-  const counts = scatterAdd(zeros([classes], { dtype, device }) as Features, labels, ones as Any);
-  return div(sums, reshape(counts as Any, [classes, 1]) as Any) as Tensor<Shape, D>;
+  const counts = scatterAdd(zeros([classes], { dtype, device }) as Features, labels, ones as never);
+  return div(sums, reshape(counts as never, [classes, 1]) as never) as Tensor<Shape, D>;
 }
 
 /** Distances see differences only: what all prototypes share goes first, so that squares do not swallow them. */
 function centred(query: Features, means: Features): [query: Features, means: Features] {
-  const middle = stopGradient(mean(means as Any, { axis: 0 }) as Features);
-  return [sub(query, middle as Any) as Features, sub(means, middle as Any) as Features];
+  const middle = stopGradient(mean(means as never, { axis: 0 }) as Features);
+  return [sub(query, middle as never) as Features, sub(means, middle as never) as Features];
 }
 
 const squares = (t: Features, keepDims = false): Features =>
-  sum(square(t) as Any, { axis: -1, keepDims }) as Features;
+  sum(square(t) as never, { axis: -1, keepDims }) as Features;
 
 interface PrototypicalOptions extends ScaleOption {
   /** What is compared: squared Euclidean distances (the default) or cosines. */
@@ -233,8 +221,8 @@ interface PrototypicalOptions extends ScaleOption {
  * @see prototypes: the means
  * @see cosineSoftmax: class rows that are learned
  * @example
- * const means = prototypes(support, supportClasses, { classes: 5 });
- * prototypicalLoss(queries, means, queryClasses);
+ * const means = prototypes(tensor([[1, 2], [2, 3], [-1, 1]]), [0, 0, 1], { classes: 2 });
+ * prototypicalLoss(tensor([[1, 1], [-2, 0]]), means, [0, 1]);
  */
 export const prototypicalLoss: Head<PrototypicalOptions> = /* @__PURE__ */ head("prototypicalLoss", {
   doc: "Cross-entropy of how near queries are to the prototype of each class.",
@@ -251,7 +239,7 @@ export const prototypicalLoss: Head<PrototypicalOptions> = /* @__PURE__ */ head(
   similarities: (query, means, { distance = "sqeuclidean" }) => {
     if (distance === "cosine") return cosines(query, means);
     const [q, p] = centred(query, means);
-    return linear(q as Any, mul(p, 2) as Any, neg(squares(p)) as Any) as Features;
+    return linear(q as never, mul(p, 2) as never, neg(squares(p)) as never) as Features;
   },
   shared: (query, means, { distance = "sqeuclidean" }) =>
     distance === "cosine" ? undefined : (neg(squares(centred(query, means)[0], true)) as Features),
@@ -306,27 +294,16 @@ const ofAngle: Loss = /* @__PURE__ */ rowLoss("hypersphericalPrototypeLoss", {
  * @gradient dc_t=-2\,(1-c_t)
  * @see prototypeSeparationLoss: finds such prototypes
  * @see cosineSoftmax: prototypes that are learned
- * @example hypersphericalPrototypeLoss(x, fixed, [2, 0])
+ * @example hypersphericalPrototypeLoss(tensor([[1, 2], [2, 1]]), tensor([[1, 0], [0, 1], [-1, 0]]), [2, 0])
  */
 export const hypersphericalPrototypeLoss: PrototypeLoss = /* @__PURE__ */ describe(
   ((x: Features, fixed: Features, target: Labels, options?: IgnoreOption & Reducing): Features => {
     const name = "hypersphericalPrototypeLoss";
     checkOptions(name, options, ["reduction", "ignoreIndex"]);
-    const shape = checkFeatures(name, x, fixed, (place, a, b) => linearShape(place, a.shape, b.shape));
     reductionOf(name, options?.reduction);
-    const ignored = options?.ignoreIndex ?? IGNORED;
-    const labels = checkedLabels(
-      name,
-      "target",
-      target,
-      x.backend,
-      shape.slice(0, -1),
-      shape.at(-1)!,
-      ignored,
-    );
-    sameBackend(name, [x, labels]);
-    return ofAngle(cosines(x, fixed) as Any, labels, options as Any) as Features;
-  }) as Any,
+    const { labels } = checkLabelled(name, x, fixed, target, options?.ignoreIndex);
+    return ofAngle(cosines(x, fixed) as never, labels, options as never) as Features;
+  }) as never,
   {
     name: "hypersphericalPrototypeLoss",
     kind: "structure",
@@ -378,8 +355,8 @@ export const prototypeSeparationLoss: BatchLoss<object> = /* @__PURE__ */ descri
     checkBatch(name, rows, options, {});
     if (rows.shape[0]! < 2)
       throw new ShapeError(name, `${rows.shape[0]} prototypes have no neighbours`, "give at least two");
-    return nearest(cosines(rows, rows) as Any, places(rows), options as Any) as Features;
-  }) as Any,
+    return nearest(cosinesWithin(rows) as never, places(rows), options as never) as Features;
+  }) as never,
   {
     name: "prototypeSeparationLoss",
     kind: "structure",

@@ -34,6 +34,30 @@ def adaptive():
     return Adaptive(), lambda: torch.randn(3, 8)
 
 
+class Outputs(nn.Module):
+    """The outputs of a sequence, without its last state."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+def lstm():
+    return Outputs(nn.LSTM(3, 4, num_layers=2, bidirectional=True)), lambda: torch.randn(5, 2, 3)
+
+
+def gru():
+    return Outputs(nn.GRU(3, 4, num_layers=2, batch_first=True, bias=False)), lambda: torch.randn(2, 5, 3)
+
+
+def block():
+    layer = nn.TransformerEncoderLayer(8, 2, 12, activation="gelu", norm_first=True, batch_first=True)
+    return layer, lambda: torch.randn(2, 5, 8)
+
+
 class Reader(nn.Module):
     """Attention and recurrent layers, whose parameters are named in ways of their own."""
 
@@ -54,4 +78,5 @@ def reader():
     return Reader(), lambda: torch.randint(0, 11, (2, 6))
 
 
-MODELS = {"mlp": mlp, "convolutional": convolutional, "words": words, "adaptive": adaptive, "reader": reader}
+MODELS = {"mlp": mlp, "convolutional": convolutional, "words": words, "adaptive": adaptive, "lstm": lstm, "gru": gru,
+          "block": block, "reader": reader}

@@ -19,7 +19,7 @@ import {
   Sequential,
   TransformerBlock,
 } from "../../nn/index.ts";
-import { relu } from "../../ops/elementwise.ts";
+import { gelu, relu } from "../../ops/elementwise.ts";
 
 /** A tensor as JSON. */
 export interface Numbers {
@@ -36,6 +36,18 @@ class Adaptive extends Module {
   readonly softmax: AdaptiveSoftmax = new AdaptiveSoftmax(8, 20, { cutoffs: [5, 12], div: 2 });
   override forward(x: Tensor<Shape, "f32">): Tensor {
     return this.softmax.logProb(x as never);
+  }
+}
+
+/** The outputs of a sequence, without its last state. */
+class Outputs extends Module {
+  readonly layer: LSTM | GRU;
+  constructor(layer: LSTM | GRU) {
+    super();
+    this.layer = layer;
+  }
+  override forward(x: Tensor<Shape, "f32">): Tensor {
+    return this.layer.forward(x).output as Tensor;
   }
 }
 
@@ -78,5 +90,9 @@ export const models: { readonly [name: string]: () => Model } = {
     ),
   words: () => ofIds(new Sequential(new Embedding(11, 6), new LayerNorm(6), new Linear(6, 4))),
   adaptive: () => ofFloats(new Adaptive()),
+  lstm: () => ofFloats(new Outputs(new LSTM(3, 4, { numLayers: 2, bidirectional: true }))),
+  gru: () => ofFloats(new Outputs(new GRU(3, 4, { numLayers: 2, batchFirst: true, bias: false }))),
+  block: () =>
+    ofFloats(new TransformerBlock(8, 2, { dimFeedforward: 12, activation: gelu, normFirst: true })),
   reader: () => ofIds(new Reader()),
 };

@@ -228,6 +228,17 @@ const ofCandidates =
     },
   ];
 
+/** A loss of a whole layer of 4 features, one number a row. */
+const ofLayer =
+  (options: object): (typeof fitted)[string] =>
+  ({ rows, n }, x, index) => [
+    x([rows, 4]),
+    x([n, 4]),
+    x([n]),
+    index([rows], n),
+    { ...options, reduction: "none" },
+  ];
+
 /** Ops whose arguments must fit one another: x, and what is made beside it. */
 const fitted: { readonly [name: string]: Fitted } = {
   matmul: ({ rows, n }, x) => [x([few(rows), n]), x([n, few(rows) + 1])],
@@ -344,6 +355,9 @@ const fitted: { readonly [name: string]: Fitted } = {
   negativeSamplingLoss: ofCandidates(false),
   rankingNceLoss: ofCandidates(true),
   sampledSoftmaxLoss: ofCandidates(true),
+  fusedLinearCrossEntropy: ofLayer({ labelSmoothing: 0.1, zLoss: 0.01, chunkRows: 16, chunkClasses: 100 }),
+  fusedLinearSparsemaxLoss: ofLayer({ chunkRows: 16, chunkClasses: 100 }),
+  fusedLinearEntmax15Loss: ofLayer({ chunkRows: 16, chunkClasses: 100 }),
 };
 
 /** Whether an op has arguments of any size; the others are called with the sizes of their examples. */
