@@ -5,11 +5,12 @@ import type { Backend, MatrixOperand } from "../core/backends/backend.ts";
 import { matmul } from "../core/backends/kernels.ts";
 import { full } from "../core/create.ts";
 import type { FloatDType } from "../core/dtype.ts";
-import { DomainError, DTypeError, showValue } from "../core/errors.ts";
+import { ArgumentError, DomainError, DTypeError, showValue } from "../core/errors.ts";
 import { checkFloat, rowMajor, sameBackend } from "../core/op.ts";
 import { checkedLabels, IGNORED, type Labels } from "../core/rowop.ts";
 import { linearShape, type Shape } from "../core/shape.ts";
 import { checkTensor, newTensor, type Tensor, viewOf, zerosBeside } from "../core/tensor.ts";
+import { div, greater, where } from "../ops/elementwise.ts";
 import { operand } from "../ops/matmul.ts";
 
 /** Rows or classes side by side. */
@@ -24,6 +25,43 @@ export const spans = (total: number, most: number): Span[] =>
     start: i * most,
     count: Math.min(most, total - i * most),
   }));
+
+/** How much of the scores is there at a time. */
+export interface ChunkOptions {
+  /** Rows of a tile. */
+  readonly chunkRows?: number;
+  /** Classes of a tile. */
+  readonly chunkClasses?: number;
+}
+
+/** A number among the options, checked. */
+export function numberOf(
+  place: string,
+  key: string,
+  value: unknown,
+  holds: (v: number) => boolean,
+  wayOut: string,
+): number {
+  if (typeof value !== "number")
+    throw new ArgumentError(place, `${key} is ${showValue(value)}`, "give a number");
+  if (!holds(value)) throw new DomainError(place, `${key} is ${value}`, wayOut);
+  return value;
+}
+
+/** How many rows, or classes, a tile has. */
+export const chunkSize = (
+  place: string,
+  options: ChunkOptions,
+  key: keyof ChunkOptions,
+  usual: number,
+): number =>
+  numberOf(place, key, options[key] ?? usual, (v) => Number.isInteger(v) && v >= 1, "give 1, 2, 3, …");
+
+/** 1/total, or 0 where nothing counts. */
+export function inverse(total: Tensor<Shape, FloatDType>): Tensor<Shape, FloatDType> {
+  const some = greater(total, 0) as Tensor<Shape, "bool">;
+  return where(some, div(1, total) as typeof total, 0) as typeof total;
+}
 
 /** A tensor whose gradient is summed up, tile by tile, if it is wanted. */
 export interface Sums {

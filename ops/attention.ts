@@ -168,8 +168,8 @@ export function checkMask(place: string, mask: unknown, shape: readonly number[]
  *   -\tfrac1T\sum_{ij} s_{ij}\,ds_{ij}
  * @see taylorAttention: in time linear in the length
  * @example
- * const draw = (seed: number) => normal([4, 1000, 16], { key: randomKey(seed) });
- * const { out, lse } = attention(draw(1), draw(2), draw(3), { causal: true });
+ * const [q, k, v] = [1, 2, 3].map((seed) => normal([4, 1000, 16], { seed }));
+ * attention(q, k, v, { causal: true }).out.shape; // [4, 1000, 16]
  */
 export const attention: SoftmaxAttention = /* @__PURE__ */ describe(
   ((queries: Tensor, keys: Tensor, values: Tensor, options: SoftmaxAttentionOptions = {}): Attended => {

@@ -10,7 +10,7 @@ import {
   vjp,
 } from "../../core/index.ts";
 import * as words from "../../core/words.ts";
-import { crossEntropy } from "../../losses/index.ts";
+import { crossEntropy, fusedLinearCrossEntropy } from "../../losses/index.ts";
 import { Linear, Sequential, TransformerBlock } from "../../nn/index.ts";
 import {
   abs,
@@ -255,7 +255,7 @@ function output(): Work {
   const [batch, inputs, n] = [64, 128, 50000];
   const y = classes(5, batch, n);
   return gradients(
-    (h, w, b) => crossEntropy(add(matmul(h, w.transpose()), b), y),
+    (h, w, b) => fusedLinearCrossEntropy(h, w, b, y) as Float,
     random(1, [batch, inputs]),
     random(2, [n, inputs], inputs ** -0.5),
     tensor(new Float32Array(n)),

@@ -11,8 +11,18 @@ const layerOf = ({ x, weight, bias, target }: Tensors) =>
   [x, weight, bias, target] as [Float, Float, Float | undefined, Tensor<Shape, "i32">];
 type Float = Tensor<Shape, FloatDType>;
 
+/** Both forms of a loss with exact zeros. */
+const sparse =
+  (loss: losses.FusedSparseLoss) =>
+  (inputs: Tensors): Tensors => ({
+    loss_per_sample: loss(...layerOf(inputs), { reduction: "none" }),
+    loss: loss(...layerOf(inputs)),
+  });
+
 export const fusedLayers: Adapters = {
   // Whole layers without their scores
+  fused_linear_sparsemax_loss: () => sparse(losses.fusedLinearSparsemaxLoss),
+  fused_linear_entmax15_loss: () => sparse(losses.fusedLinearEntmax15Loss),
   fused_linear_cross_entropy:
     () =>
     (inputs, { params }) => {

@@ -58,5 +58,25 @@ def block():
     return layer, lambda: torch.randn(2, 5, 8)
 
 
+class Reader(nn.Module):
+    """Attention and recurrent layers, whose parameters are named in ways of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(11, 8)
+        self.block = nn.TransformerEncoderLayer(8, 2, dim_feedforward=12, batch_first=True, norm_first=True)
+        self.gru = nn.GRU(8, 5, num_layers=2, bidirectional=True, batch_first=True)
+        self.lstm = nn.LSTM(10, 4, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        read, _ = self.gru(self.block(self.embedding(x)))
+        return self.head(self.lstm(read)[0])
+
+
+def reader():
+    return Reader(), lambda: torch.randint(0, 11, (2, 6))
+
+
 MODELS = {"mlp": mlp, "convolutional": convolutional, "words": words, "adaptive": adaptive, "lstm": lstm, "gru": gru,
-          "block": block}
+          "block": block, "reader": reader}
