@@ -212,7 +212,7 @@ function unfused(settings: Settings, x: Float, weight: Float, bias: Float | unde
   };
   const of = {
     lse: () => ops.where(counts, lse, 0) as Float,
-    argmax: () => argmaxOf(z) as unknown as Float,
+    argmax: () => argmaxOf(z, { axis: -1 }) as unknown as Float,
     targetLogProb: logP,
   };
   const all =
