@@ -231,6 +231,8 @@ export interface Seen {
   readonly own: Float;
   readonly spread?: Float | undefined;
   readonly best?: Float | undefined;
+  /** Where their scores are, if they were kept. */
+  readonly kept?: KeptScores | undefined;
 }
 
 /** Where scores are kept for the gradient: those of a tile begin at its first class times `step`. */
@@ -288,7 +290,7 @@ function unseen<T extends Tensor>(t: T): T {
 }
 
 /** The tiles of some rows, each folded into what is known. */
-export function seen(layer: Layer, rows: Span, settings: Settings, kept: KeptScores | undefined): Seen {
+export function seen(layer: Layer, rows: Span, settings: Settings, kept?: KeptScores): Seen {
   const { chunkClasses, classWeight, softCap, share, returns } = settings;
   const best = returns.includes("argmax");
   return scope(() => {
@@ -321,6 +323,7 @@ export function seen(layer: Layer, rows: Span, settings: Settings, kept: KeptSco
       own: own!,
       spread: share > 0 ? more[0] : undefined,
       best: best ? more.at(-1) : undefined,
+      kept,
     };
   });
 }
@@ -332,7 +335,6 @@ export function addGradients(
   upstream: Upstream,
   settings: Settings,
   sums: Sums,
-  kept?: KeptScores,
 ): void {
   const { chunkClasses, classWeight, softCap, share, labelSmoothing, zLoss, total, filterX, filterW } =
     settings;
@@ -341,7 +343,7 @@ export function addGradients(
   const filters = (filterX > 0 || filterW > 0) && layer.backend.name !== "webgpu";
   scope(() => {
     const most = Math.max(...all.map(({ rows }) => rows.count)) * Math.min(chunkClasses, layer.classes);
-    const space = kept ? undefined : layer.space(most);
+    const space = all.every(({ kept }) => kept) ? undefined : layer.space(most);
     const factors = all.map(({ rows, m, rest }) => {
       const of = (t: Float | undefined): Float | undefined => t && part(t, rows);
       const given = {
@@ -360,7 +362,7 @@ export function addGradients(
     const tiles = spans(layer.classes, chunkClasses);
     // The last first: they are those that caches still hold.
     for (const tile of tiles.reverse()) {
-      all.forEach(({ rows, m }, i) => {
+      all.forEach(({ rows, m, kept }, i) => {
         scope(() => {
           const z = kept
             ? (viewOf(kept.at, [rows.count, tile.count], null, tile.start * kept.step) as Float)

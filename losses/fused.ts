@@ -173,12 +173,12 @@ function settingsOf(
     reduction,
     returns,
     inRows,
-    // Rows whose scores are no more numbers than their features are one chunk: there is room for them in the gradient of weight.
     chunkRows: chunkSize(
       name,
       options,
       "chunkRows",
-      inRows ? (rows <= Math.min(features, 128) ? Math.max(rows, 1) : 64) : 128,
+      // Fewer rows make products slow, more take memory; all of them at once need none if they are no more than the features.
+      rows <= Math.min(features, 128) ? Math.max(rows, 1) : inRows && features < 128 ? 64 : 128,
     ),
     chunkClasses: chunkSize(name, options, "chunkClasses", x.device === "webgpu" ? 4096 : 512),
   };
@@ -265,11 +265,26 @@ interface Kept {
 
 type Arguments = readonly [x: Float, weight: Float, bias: Float | undefined];
 
-/** Where the scores of the largest chunk stand: in the gradient of weight before it is one, or in memory of their own. */
-function placeFor(layer: Layer, { count }: Span, { weight }: Sums, settings: Settings): KeptScores {
-  if (weight && count === layer.rows && count <= layer.features && !isFiltered(settings))
-    return { at: weight, step: layer.features };
-  return { at: layer.space(count * layer.classes), step: count };
+/** Loss and gradients of all rows, in groups whose scores are kept from the one to the other. */
+function inGroups(layer: Layer, upstream: Upstream, sums: Sums, settings: Settings): Seen[] {
+  const [first, ...others] = spans(layer.rows, settings.chunkRows) as [Span, ...Span[]];
+  const { weight } = sums;
+  // Where the gradient of weight will be there is room for the scores of as many rows as there are features.
+  const room = weight && first.count <= layer.features && !isFiltered(settings);
+  const most = room ? others[0]?.count : first.count;
+  const space = most === undefined ? undefined : layer.space(most * layer.classes);
+  const groups = room
+    ? [[first, ...others.slice(0, 1)], ...others.slice(1).map((rows) => [rows])]
+    : [first, ...others].map((rows) => [rows]);
+  return groups.flatMap((group) => {
+    const all = group.map((rows) => {
+      const kept =
+        room && rows === first ? { at: weight, step: layer.features } : { at: space!, step: rows.count };
+      return seen(layer, rows, settings, kept);
+    });
+    addGradients(layer, all, upstream, settings, sums);
+    return all.map((one) => ({ ...one, kept: undefined }));
+  });
 }
 
 /** A gradient times the cotangent of a loss, which is mostly 1. */
@@ -295,19 +310,12 @@ const fused = (settings: Settings): ((...args: Arguments) => readonly Float[]) =
   customOp<Arguments, readonly Float[], Kept>(name, {
     forward: (args, wanted) => {
       const layer = new Layer(...args);
-      const chunks = spans(layer.rows, settings.chunkRows);
       if (!settings.inRows || !wanted.includes(true)) {
-        const known = chunks.map((rows) => seen(layer, rows, settings, undefined));
+        const known = spans(layer.rows, settings.chunkRows).map((rows) => seen(layer, rows, settings));
         return { value: valuesOf(known, settings), saved: { known, gradients: undefined } };
       }
       const sums = layer.sums(wanted, args, isFiltered(settings));
-      const kept = placeFor(layer, chunks[0]!, sums, settings);
-      const upstream = upstreamOf(layer.number(1), settings);
-      const known = chunks.map((rows) => {
-        const one = seen(layer, rows, settings, kept);
-        addGradients(layer, [one], upstream, settings, sums, kept);
-        return one;
-      });
+      const known = inGroups(layer, upstreamOf(layer.number(1), settings), sums, settings);
       return { value: valuesOf(known, settings), saved: { known, gradients: gradientsOf(sums) } };
     },
     vjp: ([loss, ...others], { args, saved: { known, gradients }, wanted }) => {
