@@ -23,7 +23,6 @@ import {
   type Extra,
   type Float,
   isFiltered,
-  type KeptScores,
   lossOfRows,
   part,
   type Seen,
