@@ -55,7 +55,7 @@ interface Kept<A extends readonly unknown[], R, S> extends Omit<CustomContext<A,
  * First derivatives come from `vjp`, higher ones from `definition`. Throws GradientError where these are asked for and there is none.
  *
  * @example
- * import { customOp, grad } from "simplexgrad";
+ * import { customOp, grad, type Tensor, tensor } from "simplexgrad";
  * import { mul, sum } from "simplexgrad/ops";
  *
  * // Half the squared length: its gradient is x itself, so there is nothing to compute on the way back but a scaling.

@@ -85,7 +85,7 @@ export type Param =
   /** A number or word that chooses the formula itself: the order of a Taylor polynomial. `check` says what is wrong with it. */
   | {
       readonly is: "static";
-      readonly default: number | string;
+      readonly default: number | string | boolean;
       readonly check: (value: unknown) => string | undefined;
     };
 
@@ -96,6 +96,8 @@ export type ScalarLike = number | Tensor;
 
 /** Class indices: an i32 tensor, or integers. */
 export type Labels = Tensor<Shape, "i32"> | Int32Array | readonly number[];
+
+type Static = number | string | boolean;
 
 type Given<P extends Param> = P extends { is: "static" }
   ? P["default"]
@@ -146,7 +148,7 @@ export class RowOp {
   }
 
   /** The formula for the arguments that are present (bits by position) and the static ones' values. */
-  formula(present: number, statics: readonly (number | string)[] = [], integers = false): Formula {
+  formula(present: number, statics: readonly Static[] = [], integers = false): Formula {
     const bits = present * 2 + (integers ? 1 : 0);
     const key = statics.length > 0 ? `${bits}|${statics.join("|")}` : bits;
     let found = this.variants.get(key);
@@ -191,15 +193,14 @@ export class RowOp {
     const float: FloatDType = x.dtype === "f32" ? "f32" : "f64";
     const operands: (Tensor | number)[] = [rowMajor(x)];
     const strides: number[] = [n];
-    const statics: (number | string)[] = [];
+    const statics: Static[] = [];
     let present = 0;
     for (let i = 0; i < this.params.length; i++) {
       const [key, param] = this.params[i]!;
       const value = given[key];
       if (param.is === "static") {
-        const finding = value === undefined ? undefined : param.check(value);
-        if (finding !== undefined) throw new DomainError(name, `${key} is ${showValue(value)}`, finding);
-        statics.push((value ?? param.default) as number | string);
+        checkStatic(name, key, value, param);
+        statics.push((value ?? param.default) as Static);
         continue;
       }
       if (value === undefined) {
@@ -281,7 +282,7 @@ export class RowOp {
 
 /**
  * Class indices of the given shape as a tensor beside others, checked: integers of [0, n), or the mark of rows to leave out.
- * What a device computed, and cannot be read at once, is trusted.
+ * What a device computed, and cannot be read at once, is trusted. Without n all integers will do: they say what belongs together.
  */
 export function checkedLabels(
   place: string,
@@ -289,7 +290,7 @@ export function checkedLabels(
   value: unknown,
   backend: Backend,
   outer: readonly number[],
-  n: number,
+  n: number | undefined,
   ignore?: unknown,
 ): Tensor<Shape, "i32"> {
   let labels: Tensor;
@@ -307,7 +308,7 @@ export function checkedLabels(
       throw new DomainError(
         place,
         `${key}[${at}] is ${showValue(value[at])}`,
-        `give integers from 0 to ${n - 1}`,
+        n === undefined ? "give integers" : `give integers from 0 to ${n - 1}`,
       );
     const given = Int32Array.from(value as readonly number[]);
     labels = fromHost(backend, "i32", [given.length], given, "tensor");
@@ -325,7 +326,7 @@ export function checkedLabels(
       `give shape ${showShape(outer)}`,
     );
   }
-  if (isReadable(labels)) {
+  if (n !== undefined && isReadable(labels)) {
     const data = hostCopy(labels);
     for (let i = 0; i < data.length; i++) {
       const v = data[i]!;
@@ -398,6 +399,34 @@ function checkNumber(
   const [most, bound] = [max === "n" ? n : max, below === "n" ? n : below];
   if (most !== undefined && !(v <= most)) refuse(`${key} must be at most ${most}`);
   if (bound !== undefined && !(v < bound)) refuse(`${key} must be less than ${bound}`);
+}
+
+/** Refuses numbers out of bounds, wrong words, and scalars that are missing, before there are scores to go with them. */
+export function checkArguments(
+  place: string,
+  params: Params,
+  given: { readonly [name: string]: unknown },
+  n: number,
+): void {
+  for (const [key, param] of Object.entries(params)) {
+    const value = given[key];
+    if (param.is === "static") checkStatic(place, key, value, param);
+    if (param.is !== "scalar") continue;
+    if (typeof value === "number") checkNumber(place, key, value, param, n);
+    else if (value !== undefined) checkTensor(`${place}: ${key}`, value);
+    else if (param.default === undefined)
+      throw new ArgumentError(place, `${key} is not given`, `give ${key}`);
+  }
+}
+
+function checkStatic(
+  place: string,
+  key: string,
+  value: unknown,
+  { check }: Extract<Param, { is: "static" }>,
+): void {
+  const finding = value === undefined ? undefined : check(value);
+  if (finding !== undefined) throw new DomainError(place, `${key} is ${showValue(value)}`, finding);
 }
 
 // ---------------------------------------------------------------------------------------------------------------

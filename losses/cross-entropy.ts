@@ -55,24 +55,32 @@ const domain: OpInfo["domain"] & object = {
   labelSmoothing: { min: 0.05, max: 0.5 },
 };
 
+/** The loss of a row of scores against a class, and the weight that the row has in a mean. */
+export function crossEntropyOf(
+  x: Row,
+  target: Scalar,
+  labelSmoothing: Scalar,
+  weight?: Row,
+): { readonly loss: Scalar; readonly weight: Scalar | number } {
+  const z = centred(x);
+  const { lse } = logSumExpCentred(z);
+  const w = weight ? pick(weight, target) : 1;
+  // The large scores are taken from one another before the small term is added.
+  const own = mul(w, add(lse, sub(stop(max(x)), pick(x, target)))) as Scalar;
+  if (constantOf(labelSmoothing) === 0) return { loss: own, weight: w };
+  const all = weight ? sub(mul(lse, sum(weight)), sum(mul(weight, z))) : sub(mul(n, lse), sum(z));
+  // Without smoothing a class that is masked costs nothing.
+  const masked = and(equal(labelSmoothing, 0), equal(all, Number.POSITIVE_INFINITY));
+  const uniform = select(masked, 0, mul(div(labelSmoothing, n), all));
+  return { loss: add(mul(sub(1, labelSmoothing), own), uniform) as Scalar, weight: w };
+}
+
 const ofLabels: Loss<CrossEntropyOptions> = /* @__PURE__ */ rowLoss("crossEntropy", {
   doc: "The negative log-probability that softmax gives to the right class.",
   source: "Good 1952; label smoothing: Szegedy et al. 2016, eq. 7",
   against: "labels",
   params,
-  program: ({ x, target, weight, labelSmoothing }) => {
-    const z = centred(x);
-    const { lse } = logSumExpCentred(z);
-    const w = weight ? pick(weight, target) : 1;
-    // The large scores are taken from one another before the small term is added.
-    const own = mul(w, add(lse, sub(stop(max(x)), pick(x, target)))) as Scalar;
-    if (constantOf(labelSmoothing) === 0) return { loss: own, weight: w };
-    const all = weight ? sub(mul(lse, sum(weight)), sum(mul(weight, z))) : sub(mul(n, lse), sum(z));
-    // Without smoothing a class that is masked costs nothing.
-    const masked = and(equal(labelSmoothing, 0), equal(all, Number.POSITIVE_INFINITY));
-    const uniform = select(masked, 0, mul(div(labelSmoothing, n), all));
-    return { loss: add(mul(sub(1, labelSmoothing), own), uniform) as Scalar, weight: w };
-  },
+  program: ({ x, target, weight, labelSmoothing }) => crossEntropyOf(x, target, labelSmoothing, weight),
   domain,
   laws: ["shiftInvariant", "nonNegative", "permutationInvariant", "nanRow"],
   examples: [

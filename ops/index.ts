@@ -8,6 +8,7 @@ import * as indexing from "./indexing.ts";
 import * as maps from "./maps/index.ts";
 import * as products from "./matmul.ts";
 import * as movement from "./movement.ts";
+import { normalize } from "./normalize.ts";
 import * as online from "./online.ts";
 import * as pool from "./pool.ts";
 import * as reduce from "./reduce.ts";
@@ -34,6 +35,7 @@ export * from "./indexing.ts";
 export * from "./maps/index.ts";
 export * from "./matmul.ts";
 export * from "./movement.ts";
+export { normalize } from "./normalize.ts";
 export {
   type MergeSoftmaxStats,
   mergeSoftmaxStats,
@@ -110,6 +112,7 @@ export const allOps: readonly Op[] = /* @__PURE__ */ Object.freeze([
   reduce.variance,
   reduce.std,
   reduce.norm,
+  normalize,
   reduce.prod,
   reduce.max,
   reduce.min,

@@ -19,13 +19,8 @@ import { RowOp } from "../core/rowop.ts";
 import type { Shape } from "../core/shape.ts";
 import { fromHost, type Tensor } from "../core/tensor.ts";
 import { broadcastTo, reshape, slice, transpose } from "../core/views.ts";
-import {
-  checkAttention,
-  checkMask,
-  checkTemperature,
-  meanOf,
-  type SoftmaxAttentionOptions,
-} from "./attention.ts";
+import { checkAttention, checkMask, checkTemperature, type SoftmaxAttentionOptions } from "./attention.ts";
+import { meanOf } from "./attention-rows.ts";
 import { add, div, mul, where } from "./elementwise.ts";
 import { cumsum } from "./indexing.ts";
 import { linear, matmul } from "./matmul.ts";
@@ -162,8 +157,8 @@ export interface TaylorAttention extends Op {
  * @see attention: softmax
  * @see taylorSoftmax: its weights as a map
  * @example
- * const draw = (seed: number) => normal([4, 1000, 16], { key: randomKey(seed) });
- * taylorAttention(draw(1), draw(2), draw(3), { causal: true }).shape; // [4, 1000, 16]
+ * const [q, k, v] = [1, 2, 3].map((seed) => normal([4, 1000, 16], { seed }));
+ * taylorAttention(q, k, v, { causal: true }).shape; // [4, 1000, 16]
  */
 export const taylorAttention: TaylorAttention = /* @__PURE__ */ describe(
   ((queries: Tensor, keys: Tensor, values: Tensor, options: TaylorAttentionOptions = {}): Tensor => {

@@ -149,6 +149,7 @@ const argumentsOf: { readonly [file: string]: () => readonly string[] } = {
   "examples/applications/masked-softmax.ts": () => ["--steps", "200"],
   "examples/applications/attention.ts": () => ["--steps", "400"],
   "examples/accumulation/index.ts": () => ["--size", "small", "--epochs", "2", "--seeds", "1"],
+  "examples/margins/index.ts": () => ["--seeds", "1", "--steps", "150"],
   "examples/playground/index.ts": () => ["--build"],
   "examples/reference/index.ts": () => ["--out", join(folder, "docs")],
 };

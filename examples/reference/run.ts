@@ -51,7 +51,7 @@ export function runExample(op: Op, text: string): Ran {
     isExpression ? `results.push((${code}));` : `${code};`,
   );
   // The text is that of our own sources.
-  const run = new Function("results", ...new Set(names), body.join("\n"));
+  const run = new Function("results", ...new Set(names), `{\n${body.join("\n")}\n}`); // a block may have names of its own
   const results: unknown[] = [];
   run(results, ...[...new Set(names)].map((name) => values.get(name)));
 

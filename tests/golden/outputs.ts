@@ -1,12 +1,14 @@
-// Golden adapters of output layers.
+// Golden adapters of output layers and contrastive losses.
 
 import { tensor } from "../../core/create.ts";
 import type { FloatDType } from "../../core/dtype.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { Tensor } from "../../core/tensor.ts";
+import * as losses from "../../losses/index.ts";
 import * as nn from "../../nn/index.ts";
 import { add, attention, expandDims, log, onlineSoftmax, onlineSoftmaxStats } from "../../ops/index.ts";
 import { type Adapters, type Tensors, withTensors } from "./adapter.ts";
+import { head } from "./margins.ts";
 
 type Floats = Tensor<Shape, FloatDType>;
 
@@ -93,6 +95,25 @@ export const outputs: Adapters = {
       const length = nn.codeLengths(tree).reduce((sum, l, i) => sum + l * f[i]!, 0);
       return { ...treeOf(tree), weighted_path_length: floats(length) };
     },
+  // Contrastive losses
+  info_nce:
+    () =>
+    ({ query, key, target }, call) =>
+      head(losses.infoNce)()({ x: query!, weight: key!, target: target! }, call),
+  nt_xent:
+    () =>
+    ({ z }, { params: { temperature } }) => {
+      const fn = losses.ntXent as unknown as (...args: readonly unknown[]) => Tensor;
+      return { loss_per_sample: fn(z, { temperature, reduction: "none" }), loss: fn(z, { temperature }) };
+    },
+  clip_loss:
+    () =>
+    ({ a, b, log_scale }) =>
+      losses.clipLoss(a as never, b as never, { logScale: log_scale! }),
+  sup_con_loss:
+    () =>
+    ({ z, label }, { params: { temperature } }) =>
+      losses.supConLoss(z as never, label as never, { temperature: temperature as number }),
 };
 
 /** Parameters of the adaptive softmax and its cutoffs. */

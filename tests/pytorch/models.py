@@ -34,4 +34,49 @@ def adaptive():
     return Adaptive(), lambda: torch.randn(3, 8)
 
 
-MODELS = {"mlp": mlp, "convolutional": convolutional, "words": words, "adaptive": adaptive}
+class Outputs(nn.Module):
+    """The outputs of a sequence, without its last state."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+def lstm():
+    return Outputs(nn.LSTM(3, 4, num_layers=2, bidirectional=True)), lambda: torch.randn(5, 2, 3)
+
+
+def gru():
+    return Outputs(nn.GRU(3, 4, num_layers=2, batch_first=True, bias=False)), lambda: torch.randn(2, 5, 3)
+
+
+def block():
+    layer = nn.TransformerEncoderLayer(8, 2, 12, activation="gelu", norm_first=True, batch_first=True)
+    return layer, lambda: torch.randn(2, 5, 8)
+
+
+class Reader(nn.Module):
+    """Attention and recurrent layers, whose parameters are named in ways of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(11, 8)
+        self.block = nn.TransformerEncoderLayer(8, 2, dim_feedforward=12, batch_first=True, norm_first=True)
+        self.gru = nn.GRU(8, 5, num_layers=2, bidirectional=True, batch_first=True)
+        self.lstm = nn.LSTM(10, 4, batch_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        read, _ = self.gru(self.block(self.embedding(x)))
+        return self.head(self.lstm(read)[0])
+
+
+def reader():
+    return Reader(), lambda: torch.randint(0, 11, (2, 6))
+
+
+MODELS = {"mlp": mlp, "convolutional": convolutional, "words": words, "adaptive": adaptive, "lstm": lstm, "gru": gru,
+          "block": block, "reader": reader}

@@ -7,9 +7,22 @@ import { dtypes, isFloat } from "../../core/dtype.ts";
 import { GradientError } from "../../core/errors.ts";
 import { memory, scope } from "../../core/scope.ts";
 import type { Shape } from "../../core/shape.ts";
-import { vjp } from "../../core/tape.ts";
+import { stopGradient, vjp } from "../../core/tape.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import { mul, tSoftmax } from "../../ops/index.ts";
+import { circleLoss, circleLossClasses, crossEntropy } from "../../losses/index.ts";
+import {
+  add,
+  logsumexp,
+  matmul,
+  mul,
+  normalize,
+  oneHot,
+  relu,
+  softplus,
+  sub,
+  transpose,
+  tSoftmax,
+} from "../../ops/index.ts";
 import {
   type AnyOp,
   byName,
@@ -72,12 +85,53 @@ function quantileDistance(x: Tensor, r: number | Tensor): Tensor {
   return tensor(distances, { dtype: "f64", device: x.device });
 }
 
+type Floats = Tensor<Shape, "f64">;
+type Circle = { readonly m?: Floats | number; readonly gamma: Floats | number };
+
+/** What circle loss makes of similarities s that are to be near 1, or near 0, with weights that are constants. */
+const likeness = (s: Floats, m: Floats | number, gamma: Floats | number): Floats =>
+  times(times(gamma, stopGradient(relu(plus(minus(1, s), m)))), plus(minus(s, 1), m));
+const nearness = (s: Floats, m: Floats | number, gamma: Floats | number): Floats =>
+  times(times(gamma, stopGradient(relu(plus(s, m)))), minus(s, m));
+
+type Operand = Floats | number;
+const [plus, minus, times] = [add, sub, mul] as unknown as ((a: Operand, b: Operand) => Floats)[] as [
+  (a: Operand, b: Operand) => Floats,
+  (a: Operand, b: Operand) => Floats,
+  (a: Operand, b: Operand) => Floats,
+];
+const cosinesOf = (x: Floats, y: Floats): Floats =>
+  matmul(normalize(x), transpose(normalize(y)) as never) as never;
+
 /** For ops that hold something fixed which moves with their arguments: the op to which it is given. */
 const held: { readonly [name: string]: AnyOp } = {
   rSoftmax: Object.assign(
     (x: Tensor<Shape, "f64">, { r }: { r: number | Tensor }) =>
       r === 1 ? mul(x, 0) : tSoftmax(x, { t: quantileDistance(x, r) }),
     { info: { ...tSoftmax.info, constants: ["r"] } },
+  ) as unknown as AnyOp,
+  circleLossClasses: Object.assign(
+    (x: Floats, weight: Floats, target: Tensor<Shape, "i32">, { m = 0.25, gamma }: Circle) => {
+      const c = cosinesOf(x, weight);
+      const right = oneHot(target, weight.shape[0]!, { dtype: "f64" }) as Floats;
+      const z = plus(times(right, likeness(c, m, gamma)), times(minus(1, right), nearness(c, m, gamma)));
+      return crossEntropy(z, target, { reduction: "none" });
+    },
+    { info: circleLossClasses.info },
+  ) as unknown as AnyOp,
+  circleLoss: Object.assign(
+    (z: Floats, labels: Tensor<Shape, "i32">, { m = 0.4, gamma }: Circle) => {
+      const s = cosinesOf(z, z);
+      const own = Array.from(labels.dataSync());
+      const sum = (terms: Floats, belongs: (i: number, j: number) => boolean): Floats => {
+        const mask = own.map((_, i) => own.map((_, j) => (belongs(i, j) ? 0 : Number.NEGATIVE_INFINITY)));
+        return logsumexp(plus(terms, tensor(mask, { dtype: "f64", device: z.device }) as Floats)) as Floats;
+      };
+      const wrong = sum(nearness(s, m, gamma), (i, j) => own[i] !== own[j]);
+      const right = sum(times(-1, likeness(s, m, gamma)), (i, j) => own[i] === own[j] && i !== j);
+      return softplus(plus(wrong, right));
+    },
+    { info: circleLoss.info },
   ) as unknown as AnyOp,
 };
 

@@ -188,6 +188,29 @@ export interface Sizes {
 /** Rows of a product, whose result has as many columns, and of a square. */
 const few = (rows: number): number => Math.min(rows, 300);
 
+type Floats = (shape: readonly number[], name?: string) => Slot;
+type Fitted = (sizes: Sizes, x: Floats, index: (shape: readonly number[], below: number) => Slot) => Template;
+
+/** Rows of a batch of which all pairs are looked at. */
+const pairs = (rows: number): number => Math.min(rows, 40);
+
+/** Features beside a few class rows, labels, and options. */
+const beside =
+  (options: (x: Floats, rows: number) => object, classes: readonly number[] = [5]): Fitted =>
+  ({ rows, n }, x, index) => [
+    x([rows, n]),
+    x([...classes, n]),
+    index([rows], classes[0]!),
+    { ...options(x, rows), reduction: "none" },
+  ];
+
+/** A batch with labels, and options. */
+const labelled = ({ rows, n }: Sizes, x: Floats, index: Parameters<Fitted>[2], options: object): Template => [
+  x([pairs(rows) + 2, n]),
+  index([pairs(rows) + 2], 3),
+  { ...options, reduction: "none" },
+];
+
 /** Features of seven or so classes, and candidates for all rows. */
 const ofCandidates =
   (counts: boolean): (typeof fitted)[string] =>
@@ -217,13 +240,7 @@ const ofLayer =
   ];
 
 /** Ops whose arguments must fit one another: x, and what is made beside it. */
-const fitted: {
-  readonly [name: string]: (
-    sizes: Sizes,
-    x: (shape: readonly number[], name?: string) => Slot,
-    index: (shape: readonly number[], below: number) => Slot,
-  ) => Template;
-} = {
+const fitted: { readonly [name: string]: Fitted } = {
   matmul: ({ rows, n }, x) => [x([few(rows), n]), x([n, few(rows) + 1])],
   linear: ({ rows, n }, x) => [x([few(rows), n]), x([few(rows) + 1, n]), x([few(rows) + 1])],
   patches: ({ rows, n }, x) => [x([1, Math.min(rows, 5), 2, n]), [1, 2], { padding: [1, 1], stride: [1, 2] }],
@@ -291,6 +308,49 @@ const fitted: {
     index([rows], n),
     { epsilons: x([2]), reduction: "none" },
   ],
+  normalize: ({ rows, n }, x) => [x([rows, n])],
+  cosineSoftmax: beside((x) => ({ scale: x([1], "scale") })),
+  cosface: beside((x, rows) => ({ scale: x([1], "scale"), margin: x([rows], "margin") })),
+  arcface: beside((x, rows) => ({ scale: x([1], "scale"), margin: x([rows], "margin") })),
+  combinedMargin: beside((x) => ({
+    scale: 2,
+    m1: x([1], "m1"),
+    m2: x([1], "m2"),
+    m3: x([1], "m3"),
+  })),
+  sphereface: beside((x) => ({ m: 3, lambda: x([1], "lambda") })),
+  lSoftmax: beside((x) => ({ m: 2, lambda: x([1], "lambda") })),
+  subcenterArcface: beside((x) => ({ scale: x([1], "scale") }), [5, 3]),
+  adacos: beside((x) => ({ scale: x([1], "scale") })),
+  curricularface: beside((x) => ({ scale: x([1], "scale"), t: x([1], "t") })),
+  magface: beside((x) => ({ scale: 2, lA: 1, uA: 7, lambdaG: x([1], "lambdaG") })),
+  circleLoss: (sizes, x, index) => labelled(sizes, x, index, { gamma: 2 }),
+  circleLossClasses: beside((x) => ({ m: x([1], "m"), gamma: x([1], "gamma") })),
+  infoNce: beside((x) => ({ temperature: x([1], "temperature") })),
+  ntXent: ({ rows, n }, x) => [
+    x([2 * pairs(rows), n]),
+    { temperature: x([1], "temperature"), reduction: "none" },
+  ],
+  clipLoss: ({ rows, n }, x) => [
+    x([pairs(rows), n]),
+    x([pairs(rows), n]),
+    { logScale: x([1], "logScale"), reduction: "none" },
+  ],
+  supConLoss: (sizes, x, index) => labelled(sizes, x, index, { temperature: x([1], "temperature") }),
+  centerLoss: ({ rows, n }, x, index) => [
+    x([rows, n]),
+    x([4, n], "centers"),
+    index([rows], 4),
+    { reduction: "none" },
+  ],
+  prototypicalLoss: beside((x) => ({ scale: x([1], "scale") })),
+  hypersphericalPrototypeLoss: ({ rows, n }, x, index) => [
+    x([rows, n]),
+    x([4, n], "prototypes"),
+    index([rows], 4),
+    { reduction: "none" },
+  ],
+  prototypeSeparationLoss: ({ rows, n }, x) => [x([1 + pairs(rows), n]), { reduction: "none" }],
   nceLoss: ofCandidates(true),
   negativeSamplingLoss: ofCandidates(false),
   rankingNceLoss: ofCandidates(true),
