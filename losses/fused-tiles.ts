@@ -1,5 +1,6 @@
-// What cross-entropy makes of the tiles of a linear layer's scores: their statistics, the loss of a row from these, and the gradient
-// of a tile. All are row formulas; when a tile is computed is decided at the end of this file, options are `fused.ts`'s.
+// What cross-entropy makes of the tiles of a linear layer's scores: their statistics, the loss of a row from these, and the
+// gradient of a tile. All are row formulas; when a tile is computed is decided at the end of this file, options are
+// `fused.ts`'s.
 
 import type { FloatDType } from "../core/dtype.ts";
 import {
@@ -66,8 +67,8 @@ const statisticsOf = {
 } as const;
 
 /**
- * Takes the scores of a tile up into what is known of each row: the largest score m, Σ e^(z − m) over the others, the score of its
- * class; if wanted Σ w·(z − m) with the sum of the weights, and the place of the largest.
+ * Takes the scores of a tile up into what is known of each row: the largest score m, Σ e^(z − m) over the others, the score
+ * of its class; if wanted Σ w·(z − m) with the sum of the weights, and the place of the largest.
  */
 const statistics: RowOp = /* @__PURE__ */ new RowOp("fusedLinearCrossEntropy", {
   gives: "scalar",

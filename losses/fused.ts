@@ -1,5 +1,5 @@
-// Cross-entropy of a linear layer without the tensor of its scores: they are made tile by tile, folded into a few numbers a row,
-// and forgotten. Products and checks are `tiles.ts`; the losses with exact zeros are `fused-sparse.ts`.
+// Cross-entropy of a linear layer without the tensor of its scores: they are made tile by tile, folded into a few numbers a
+// row, and forgotten. Products and checks are `tiles.ts`; the losses with exact zeros are `fused-sparse.ts`.
 
 import { customOp } from "../core/custom.ts";
 import type { FloatDType } from "../core/dtype.ts";
@@ -56,13 +56,14 @@ export interface FusedLinearCrossEntropyOptions<E extends Extra = Extra> extends
   readonly ignoreIndex?: number;
   readonly reduction?: Reduction;
   /**
-   * "rows": the scores of some rows at a time, which are kept until the gradient is computed, in the forward pass. "tiles": scores are
-   * computed again for the gradient, and nothing is kept but two numbers a row. "auto" (default): "rows" for one number.
+   * "rows": the scores of some rows at a time, which are kept until the gradient is computed, in the forward pass. "tiles":
+   * scores are computed again for the gradient, and nothing is kept but two numbers a row. "auto" (default): "rows" for one
+   * number.
    */
   readonly schedule?: "auto" | "rows" | "tiles";
   /**
-   * Gradients below which a tile adds nothing to that of x, or to those of weight and bias; 0 (default): all is exact. A device that
-   * cannot be read at once leaves nothing out.
+   * Gradients below which a tile adds nothing to that of x, or to those of weight and bias; 0 (default): all is exact. A
+   * device that cannot be read at once leaves nothing out.
    */
   readonly filterX?: number;
   readonly filterW?: number;
@@ -176,7 +177,8 @@ function settingsOf(
       name,
       options,
       "chunkRows",
-      // Fewer rows make products slow, more take memory; all of them at once need none if they are no more than the features.
+      // Fewer rows make products slow, more take memory; all of them at once need none if they are no more than the
+      // features.
       rows <= Math.min(features, 128) ? Math.max(rows, 1) : inRows && features < 128 ? 64 : 128,
     ),
     chunkClasses: chunkSize(name, options, "chunkClasses", x.device === "webgpu" ? 4096 : 512),
@@ -351,15 +353,15 @@ export interface FusedLinearCrossEntropy extends Op {
 }
 
 /**
- * Cross-entropy of a linear layer, crossEntropy(linear(x, weight, bias), target), without a tensor of its scores: of N rows and V
- * classes only a tile is there at a time, and with the gradient no more than that of the layer. Trains output layers whose N·V scores
- * would not fit, at the speed of those that do.
+ * Cross-entropy of a linear layer, crossEntropy(linear(x, weight, bias), target), without a tensor of its scores: of N rows
+ * and V classes only a tile is there at a time, and with the gradient no more than that of the layer. Trains output layers
+ * whose N·V scores would not fit, at the speed of those that do.
  *
- * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one number, or with
- * `reduction: "none"` one a row. A mean divides by the weights of the rows that count (the penalty by their number), and is 0 where none
- * does. `returns` asks for log Σ eᶻ, the best class and log p of the right one besides. x, weight and bias are differentiable, any
- * number of times: second derivatives are those of the layer with all its scores. Throws ShapeError where sizes do not fit, and
- * DomainError for classes that are not there and options outside their range.
+ * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one
+ * number, or with `reduction: "none"` one a row. A mean divides by the weights of the rows that count (the penalty by their
+ * number), and is 0 where none does. `returns` asks for log Σ eᶻ, the best class and log p of the right one besides. x,
+ * weight and bias are differentiable, any number of times: second derivatives are those of the layer with all its scores.
+ * Throws ShapeError where sizes do not fit, and DomainError for classes that are not there and options outside their range.
  *
  * Scores −∞, from a bias, are masked: probability 0; where the right class is, the loss is ∞.
  *

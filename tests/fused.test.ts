@@ -1,4 +1,5 @@
-// Laws of the losses of a linear layer without its scores: what tiles, filters and schedules may change, and how much memory they take.
+// Laws of the losses of a linear layer without its scores: what tiles, filters and schedules may change, and how much memory
+// they take.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
