@@ -139,14 +139,27 @@ function settingsOf(
   weight: Float,
   labels: Tensor<Shape, "i32">,
 ): Settings {
-  const { classWeight, softCap, ignoreIndex = IGNORED, returns = [] } = options;
+  const { classWeight, ignoreIndex = IGNORED, returns = [] } = options;
+  const softCap = options.softCap === Number.POSITIVE_INFINITY ? undefined : options.softCap;
   const reduction = reductionOf(name, options.reduction);
   checkChoices(options, reduction);
   const [classes, features] = weight.shape as [number, number];
   if (classWeight !== undefined) checkClassWeight(classWeight, x, classes);
-  const between = (key: "labelSmoothing" | "zLoss" | "filterX" | "filterW", most: number): number =>
-    numberOf(name, key, options[key] ?? 0, (w) => w >= 0 && w <= most, `give a number from 0 to ${most}`);
-  const labelSmoothing = between("labelSmoothing", 1);
+  const from0 = (key: "zLoss" | "filterX" | "filterW"): number =>
+    numberOf(
+      name,
+      key,
+      options[key] ?? 0,
+      (v) => v >= 0 && v < Number.POSITIVE_INFINITY,
+      "give a finite number from 0 on",
+    );
+  const labelSmoothing = numberOf(
+    name,
+    "labelSmoothing",
+    options.labelSmoothing ?? 0,
+    (v) => v >= 0 && v <= 1,
+    "give a number from 0 to 1",
+  );
   const inRows = options.schedule !== "tiles" && reduction !== "none";
   const rows = labels.size;
 
@@ -164,12 +177,12 @@ function settingsOf(
     classWeight: weights,
     w: weights ? (ops.mul(counted, take(weights, readable as never) as Float) as Float) : counted,
     labelSmoothing,
-    zLoss: between("zLoss", Number.MAX_VALUE),
+    zLoss: from0("zLoss"),
     softCap,
     share: labelSmoothing / classes,
     total: weights && labelSmoothing > 0 ? (sumOf(weights as never) as Float) : classes,
-    filterX: between("filterX", Number.MAX_VALUE),
-    filterW: between("filterW", Number.MAX_VALUE),
+    filterX: from0("filterX"),
+    filterW: from0("filterW"),
     reduction,
     returns,
     inRows,
