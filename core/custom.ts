@@ -56,12 +56,12 @@ interface Kept<A extends readonly unknown[], R, S> extends Omit<CustomContext<A,
  * is none.
  *
  * @example
- * import { customOp, grad, type Tensor, tensor } from "simplexgrad";
+ * import { customOp, grad, tensor } from "simplexgrad";
  * import { mul, sum } from "simplexgrad/ops";
  *
- * // Half the squared length: its gradient is x itself, so there is nothing to compute on the way back but a scaling.
+ * // Half the squared length: its gradient is x itself, so the way back is a scaling and nothing more.
  * const halfSquare = customOp("halfSquare", {
- *   forward: ([x]: [Tensor]) => ({ value: mul(0.5, sum(mul(x, x))), saved: undefined }),
+ *   forward: ([x]) => ({ value: mul(0.5, sum(mul(x, x))), saved: undefined }),
  *   vjp: ([g], { args: [x] }) => [mul(g, x)],
  *   definition: (x) => mul(0.5, sum(mul(x, x))),
  * });

@@ -3,6 +3,7 @@
 // `fused.ts`'s.
 
 import type { FloatDType } from "../core/dtype.ts";
+import { rowMajor } from "../core/op.ts";
 import {
   add,
   and,
@@ -339,14 +340,15 @@ export function addGradients(
 ): void {
   const { chunkClasses, classWeight, softCap, share, labelSmoothing, zLoss, total, filterX, filterW } =
     settings;
-  const { x, weight, bias } = sums;
+  const zeroed = isFiltered(settings);
   // A GPU is told what to compute before anything can be read.
-  const filters = (filterX > 0 || filterW > 0) && layer.backend.name !== "webgpu";
+  const filters = zeroed && layer.backend.name !== "webgpu";
   scope(() => {
     const most = Math.max(...all.map(({ rows }) => rows.count)) * Math.min(chunkClasses, layer.classes);
     const space = all.every(({ kept }) => kept) ? undefined : layer.space(most);
     const factors = all.map(({ rows, m, rest }) => {
-      const of = (t: Float | undefined): Float | undefined => t && part(t, rows);
+      // A cotangent may be one number that is repeated.
+      const of = (t: Float | undefined): Float | undefined => t && part(rowMajor(t), rows);
       const given = {
         m,
         w: of(settings.w),
@@ -382,14 +384,12 @@ export function addGradients(
           };
           const dz = gradient.call(z, given)[0]!;
           const largest = filters ? Math.max(...hostCopy(magnitude.call(dz, {})[0]!)) : Number.NaN;
-          const own: Sums = {
+          const rest = {
             ...sums,
-            x: largest < filterX ? undefined : x,
-            weight: largest < filterW ? undefined : weight,
-            bias: largest < filterW ? undefined : bias,
+            ...(largest < filterX ? { x: undefined } : {}),
+            ...(largest < filterW ? { weight: undefined, bias: undefined } : {}),
           };
-          const zeroed = isFiltered(settings);
-          layer.addTo(own, dz, rows, tile, {
+          layer.addTo(filters ? rest : sums, dz, rows, tile, {
             x: zeroed || tile !== tiles[0],
             weight: zeroed || rows.start > 0,
           });

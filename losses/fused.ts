@@ -184,7 +184,7 @@ function settingsOf(
     filterX: from0("filterX"),
     filterW: from0("filterW"),
     reduction,
-    returns,
+    returns: [...new Set(returns)],
     inRows,
     chunkRows: chunkSize(
       name,
