@@ -161,6 +161,7 @@ export const promises: readonly Promised[] = [
   faster("entmax15-grad", "torch", 20),
   faster("entmax13-grad", "torch", 15),
   faster("transformer", "jax-js", 2),
+  faster("transformer", "tfjs", 6),
   // In the shorter sequences more of the pairs lie within a chunk.
   ...[["", 1.25] as const, ["causal-", 1.5] as const].flatMap(([kind, most]) =>
     taylorLengths
