@@ -1,6 +1,6 @@
-// The losses with exact zeros of a linear layer without the tensor of its scores. Only scores within a margin of a row's largest can
-// be in its support: tiles of scores are made one after the other and all but these candidates forgotten; the loss is that of the
-// candidates, and its gradient touches their classes alone. Products and checks are `tiles.ts`.
+// The losses with exact zeros of a linear layer without the tensor of its scores. Only scores within a margin of a row's
+// largest can be in its support: tiles of scores are made one after the other and all but these candidates forgotten; the
+// loss is that of the candidates, and its gradient touches their classes alone. Products and checks are `tiles.ts`.
 
 import { customOp } from "../core/custom.ts";
 import { dtypes, type FloatDType } from "../core/dtype.ts";
@@ -58,8 +58,8 @@ interface Candidates {
 const slack = 1e-6;
 
 /**
- * The candidates of one row: its largest scores and their classes. The threshold of some scores is never above that of more, so what
- * lies below it can be forgotten at once: the list is about as long as the support.
+ * The candidates of one row: its largest scores and their classes. The threshold of some scores is never above that of more,
+ * so what lies below it can be forgotten at once: the list is about as long as the support.
  */
 class Candidate {
   /** Scores up to this one have no share. */
@@ -384,14 +384,15 @@ function declared(
 }
 
 /**
- * The sparsemax loss of a linear layer, sparsemaxLoss(linear(x, weight, bias), target), without a tensor of its scores: of N rows and V
- * classes a tile is there at a time, and beyond it only the scores within 1 of a row's largest. The gradient touches the classes in the
- * support of some row or right for it: those of weight and bias are of these rows alone (`RowSparse`, where an optimizer takes them).
+ * The sparsemax loss of a linear layer, sparsemaxLoss(linear(x, weight, bias), target), without a tensor of its scores: of N
+ * rows and V classes a tile is there at a time, and beyond it only the scores within 1 of a row's largest. The gradient
+ * touches the classes in the support of some row or right for it: those of weight and bias are of these rows alone
+ * (`RowSparse`, where an optimizer takes them).
  *
- * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one number, a mean
- * over the rows that count, or with `reduction: "none"` one a row. Second derivatives are those of the layer with all its scores. Throws
- * ShapeError where sizes do not fit, and DomainError for classes that are not there. On WebGPU, which cannot be read on the way, the
- * scores of `chunkRows` rows are there at a time, and the gradient is dense.
+ * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one
+ * number, a mean over the rows that count, or with `reduction: "none"` one a row. Second derivatives are those of the layer
+ * with all its scores. Throws ShapeError where sizes do not fit, and DomainError for classes that are not there. On WebGPU,
+ * which cannot be read on the way, the scores of `chunkRows` rows are there at a time, and the gradient is dense.
  *
  * @formula L = \langle p-e_t,\,z\rangle+H(p),\qquad z=Wx+b,\quad p=\mathrm{sparsemax}(z),\quad
  *   H(p)=\tfrac12\Bigl(1-\sum_j p_j^2\Bigr)

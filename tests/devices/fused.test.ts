@@ -135,6 +135,17 @@ describe.each(settings)("on $device in $dtype", ({ device, dtype }) => {
     },
   );
 
+  test("losses of rows that are summed up pass on one cotangent for all", async () => {
+    await useDevice(device);
+    using _ = openScope();
+    const { args, target } = layer(7, 3, 20);
+    for (const fused of losses) {
+      const summed = (reduction: "none" | "sum") =>
+        all((x, w, b) => sum(fused(x, w, b, target, { reduction, chunkRows: 3 })) as Float, args);
+      same(await summed("none"), await summed("sum"));
+    }
+  });
+
   test("what is returned besides the loss has its gradients too", async () => {
     await useDevice(device);
     using _ = openScope();
