@@ -391,10 +391,11 @@ function checkNumber(
   const refuse = (wayOut: string): never => {
     throw new DomainError(place, `${key} is ${v}`, wayOut);
   };
-  if (Number.isNaN(v)) refuse("give a number");
+  if (Number.isNaN(v)) refuse(integer ? "give an integer" : "give a number");
   if (nonzero && v === 0) refuse(`${key} must not be 0`);
   if (integer && !Number.isInteger(v)) refuse("give an integer");
-  if (min !== undefined && !(v >= min)) refuse(`${key} must be at least ${min}`);
+  if (min !== undefined && !(v >= min))
+    refuse(`${key} must be ${integer ? "an integer of " : ""}at least ${min}`);
   if (above !== undefined && !(v > above)) refuse(`${key} must be greater than ${above}`);
   const [most, bound] = [max === "n" ? n : max, below === "n" ? n : below];
   if (most !== undefined && !(v <= most)) refuse(`${key} must be at most ${most}`);

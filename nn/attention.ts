@@ -89,13 +89,13 @@ export function attend<D extends FloatDType>(
   if (keys.shape.at(-1) !== e)
     throw new ShapeError(
       place,
-      `queries of ${e} features meet keys of ${keys.shape.at(-1)}`,
-      "give both the same number",
+      `queries of shape ${showShape(queries.shape)} meet keys of shape ${showShape(keys.shape)}`,
+      "give both the same number of features",
     );
   if (values.shape.at(-2) !== keys.shape.at(-2))
     throw new ShapeError(
       place,
-      `${keys.shape.at(-2)} keys stand beside ${values.shape.at(-2)} values`,
+      `keys of shape ${showShape(keys.shape)} stand beside values of shape ${showShape(values.shape)}`,
       "give one value for each key",
     );
   // Queries are scaled, not scores: these are as many as queries times keys.

@@ -85,13 +85,13 @@ export function checkAttention(place: string, q: Tensor, k: Tensor, v: Tensor): 
   if (k.shape.at(-1) !== q.shape.at(-1))
     throw new ShapeError(
       place,
-      `queries of ${q.shape.at(-1)} features meet keys of ${k.shape.at(-1)}`,
-      "give both the same number",
+      `queries of shape ${showShape(q.shape)} meet keys of shape ${showShape(k.shape)}`,
+      "give both the same number of features",
     );
   if (k.shape.at(-2) !== v.shape.at(-2))
     throw new ShapeError(
       place,
-      `${k.shape.at(-2)} keys stand beside ${v.shape.at(-2)} values`,
+      `keys of shape ${showShape(k.shape)} stand beside values of shape ${showShape(v.shape)}`,
       "give one value for each key",
     );
   if (k.shape.at(-2) === 0)

@@ -154,11 +154,11 @@ describe("sizes and arguments", () => {
   test("what does not fit is refused by the compiler and by the run", () => {
     // @ts-expect-error queries of 5 features, keys of 7
     expect(() => scaledDotProductAttention(q, zeros([6, 4, 7]), v)).toThrow(
-      "scaledDotProductAttention: queries of 5 features meet keys of 7; give both the same number",
+      "queries of shape [6, 3, 5] meet keys of shape [6, 4, 7]; give both the same number of features",
     );
     // @ts-expect-error 4 keys, 3 values
     expect(() => scaledDotProductAttention(q, k, zeros([6, 3, 2]))).toThrow(
-      "scaledDotProductAttention: 4 keys stand beside 3 values; give one value for each key",
+      "keys of shape [6, 4, 5] stand beside values of shape [6, 3, 2]; give one value for each key",
     );
     // @ts-expect-error batches of 6 and 2
     expect(() => scaledDotProductAttention(q, zeros([2, 4, 5]), v)).toThrow(ShapeError);

@@ -163,7 +163,7 @@ export class Paths {
         throw new DomainError(
           place,
           `the tree reaches ${what} ${at} twice`,
-          "every class and every node but the root has one parent",
+          "every class is one leaf, and every node but the root has one parent",
         );
       steps[at] = step;
       if (child < 0) this.lengths[at] = depth[node]! + 1;
