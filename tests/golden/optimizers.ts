@@ -56,7 +56,9 @@ export const optimizers: Adapters = {
       const { lr, baseLr } = params as { [name: string]: number };
       // With a momentum, so that the schedule of it has something to set.
       const sgd = new optim.SGD([new Parameter(floats([1]))], { lr: lr ?? baseLr ?? 0.1, momentum: 0.9 });
-      const scheduler = new optim.Scheduler(sgd, schedules.oneCycle(renamed(params) as never));
+      const { lr: rate, momentum: inertia } = schedules.oneCycle(renamed(params) as never);
+      const both = params.cycleMomentum === false ? { lr: rate } : { lr: rate, momentum: inertia };
+      const scheduler = new optim.Scheduler(sgd, both);
       const path = Array.from({ length: wanted.lr?.[0] ?? 0 }, () => {
         const { lr, momentum } = sgd.groups[0]!;
         scheduler.step();

@@ -28,9 +28,13 @@ type Floats = Tensor<Shape, FloatDType>;
 /** The state of one layer and direction, as a sequence takes it. */
 const one = (t: Tensor | undefined): Floats => (t && reshape(t, [1, ...t.shape])) as Floats;
 
-/** Which nonlinearity a case asks for. */
-const nonlinearity = ({ params }: Call): { nonlinearity?: nn.Nonlinearity } =>
-  typeof params.nonlinearity === "string" ? { nonlinearity: params.nonlinearity as nn.Nonlinearity } : {};
+/** Which nonlinearity a case asks for: by its name, or where other cells have the order of their gates. */
+function nonlinearity({ params: { nonlinearity: name, gateOrder } }: Call): {
+  nonlinearity?: nn.Nonlinearity;
+} {
+  if (typeof name === "string") return { nonlinearity: name as nn.Nonlinearity };
+  return String(gateOrder).includes("relu") ? { nonlinearity: "relu" } : {};
+}
 
 const sequences: Adapters = {
   rnn_cell: () => (inputs, call) => {
