@@ -112,8 +112,8 @@ export const optimizers: Adapters = {
       for (let t = 0; t < gradA!.shape[0]!; t++) {
         // The second has no gradient on every third step.
         optimizer.step([gradA!.slice(t), t % 3 === 0 ? undefined : gradB!.slice(t)]);
-        path[0]!.push(first.value);
-        path[1]!.push(second.value);
+        path[0]!.push(copyOf(first.value));
+        path[1]!.push(copyOf(second.value));
       }
       return { a: stacked(path[0]!), b: stacked(path[1]!) };
     },
@@ -177,7 +177,7 @@ const trajectory =
     const path: Tensor[] = [];
     for (let t = 0; t < grad.shape[0]!; t++) {
       optimizer.step([grad.slice(t)]);
-      path.push(p.value);
+      path.push(copyOf(p.value));
     }
     return { trajectory: stacked(path) };
   };

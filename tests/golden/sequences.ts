@@ -73,10 +73,10 @@ const heads: Adapters = {
     () =>
     (inputs, { params: { embedDim, numHeads, causal } }) => {
       const { query, key, value, key_padding_mask: padding } = inputs;
-      const { dtype, device } = query as Floats;
+      const where = query ? { dtype: (query as Floats).dtype, device: query.device } : {};
       const bias = inputs["in_proj.bias"] !== undefined;
       const layer = withTensors(
-        new nn.MultiheadAttention(embedDim as number, numHeads as number, { bias, dtype, device }),
+        new nn.MultiheadAttention(embedDim as number, numHeads as number, { bias, ...where }),
         {
           inProjWeight: inputs["in_proj.weight"]!,
           "outProj.weight": inputs["out_proj.weight"]!,
