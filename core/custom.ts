@@ -18,22 +18,22 @@ export interface CustomContext<A extends readonly unknown[], R, S> {
 /** A computation and its gradient, by whatever means. */
 export interface CustomRule<A extends readonly unknown[], R extends Tensor | readonly Tensor[], S> {
   /**
-   * The value, a tensor or an array of new tensors, and what is to be kept for the way back (tensors in arrays and records, numbers). Nothing
-   * in here is recorded, and what is made on the way is freed. `wanted` says for each argument whether a tape follows it: where one does,
-   * the gradient may be computed at once and kept.
+   * The value, a tensor or an array of new tensors, and what is to be kept for the way back (tensors in arrays and records,
+   * numbers). Nothing in here is recorded, and what is made on the way is freed. `wanted` says for each argument whether a
+   * tape follows it: where one does, the gradient may be computed at once and kept.
    */
   readonly forward: (args: A, wanted: readonly boolean[]) => { readonly value: R; readonly saved: S };
   /**
-   * The cotangents of the arguments, given those of the values (undefined: zero). Nothing in here is recorded. It may be called
-   * several times, so it must not change what was saved.
+   * The cotangents of the arguments, given those of the values (undefined: zero). Nothing in here is recorded. It may be
+   * called several times, so it must not change what was saved.
    */
   readonly vjp: (
     cotangents: readonly (Tensor | undefined)[],
     context: CustomContext<A, R, S>,
   ) => readonly (Cotangent | undefined)[];
   /**
-   * The same value in ordinary ops, for derivatives of higher order: an outer tape differentiates this. Without it there are none
-   * (GradientError).
+   * The same value in ordinary ops, for derivatives of higher order: an outer tape differentiates this. Without it there are
+   * none (GradientError).
    */
   readonly definition?: (...args: A) => R;
 }
@@ -48,19 +48,20 @@ interface Kept<A extends readonly unknown[], R, S> extends Omit<CustomContext<A,
 }
 
 /**
- * Makes an op of a computation that brings its own gradient: one that is fused with what stands around it, that must not keep what the
- * tape would keep for it, or that is no formula. Tensors among its arguments can be differentiated with respect to; all others are
- * passed on.
+ * Makes an op of a computation that brings its own gradient: one that is fused with what stands around it, that must not
+ * keep what the tape would keep for it, or that is no formula. Tensors among its arguments can be differentiated with
+ * respect to; all others are passed on.
  *
- * First derivatives come from `vjp`, higher ones from `definition`. Throws GradientError where these are asked for and there is none.
+ * First derivatives come from `vjp`, higher ones from `definition`. Throws GradientError where these are asked for and there
+ * is none.
  *
  * @example
- * import { customOp, grad, type Tensor, tensor } from "simplexgrad";
+ * import { customOp, grad, tensor } from "simplexgrad";
  * import { mul, sum } from "simplexgrad/ops";
  *
- * // Half the squared length: its gradient is x itself, so there is nothing to compute on the way back but a scaling.
+ * // Half the squared length: its gradient is x itself, so the way back is a scaling and nothing more.
  * const halfSquare = customOp("halfSquare", {
- *   forward: ([x]: [Tensor]) => ({ value: mul(0.5, sum(mul(x, x))), saved: undefined }),
+ *   forward: ([x]) => ({ value: mul(0.5, sum(mul(x, x))), saved: undefined }),
  *   vjp: ([g], { args: [x] }) => [mul(g, x)],
  *   definition: (x) => mul(0.5, sum(mul(x, x))),
  * });

@@ -144,7 +144,7 @@ export interface Memory {
   readonly bytes: number;
   /** Bytes kept for reuse. */
   readonly pool: number;
-  /** The largest `bytes` so far, or since `resetPeak`. */
+  /** The largest `bytes` and scratch space of kernels so far, or since `resetPeak`. */
   readonly peak: number;
 }
 

@@ -1,6 +1,6 @@
-// The losses with exact zeros of a linear layer without the tensor of its scores. Only scores within a margin of a row's largest can
-// be in its support: tiles of scores are made one after the other and all but these candidates forgotten; the loss is that of the
-// candidates, and its gradient touches their classes alone. Products and checks are `tiles.ts`.
+// The losses with exact zeros of a linear layer without the tensor of its scores. Only scores within a margin of a row's
+// largest can be in its support: tiles of scores are made one after the other and all but these candidates forgotten; the
+// loss is that of the candidates, and its gradient touches their classes alone. Products and checks are `tiles.ts`.
 
 import { customOp } from "../core/custom.ts";
 import { dtypes, type FloatDType } from "../core/dtype.ts";
@@ -54,20 +54,33 @@ interface Candidates {
   readonly classes?: Int32Array;
 }
 
-/** The candidates of one row: scores and classes, which grow as long as none can be told to be too small. */
-class Row {
-  most: number = Number.NEGATIVE_INFINITY;
+/** How far below the threshold a score must be to be forgotten: what rounding may decide stays. */
+const slack = 1e-6;
+
+/**
+ * The candidates of one row: its largest scores and their classes. The threshold of some scores is never above that of more,
+ * so what lies below it can be forgotten at once: the list is about as long as the support.
+ */
+class Candidate {
+  /** Scores up to this one have no share. */
+  bound: number = Number.NEGATIVE_INFINITY;
   count = 0;
   scores: Float64Array = new Float64Array(32);
   classes: Int32Array = new Int32Array(32);
+  private most = Number.NEGATIVE_INFINITY;
 
+  /** Takes up a score; `margin` is how far below the largest one the support may reach. */
   add(score: number, of: number, margin: number): void {
+    if (score > this.most) {
+      this.most = score;
+      if (score - margin > this.bound) this.bound = score - margin;
+    }
     if (this.count === this.scores.length) {
       this.prune(margin);
       if (2 * this.count > this.scores.length) {
         const [scores, classes] = [new Float64Array(2 * this.count), new Int32Array(2 * this.count)];
-        scores.set(this.scores);
-        classes.set(this.classes);
+        scores.set(this.scores.subarray(0, this.count));
+        classes.set(this.classes.subarray(0, this.count));
         this.scores = scores;
         this.classes = classes;
       }
@@ -76,28 +89,42 @@ class Row {
     this.classes[this.count++] = of;
   }
 
-  /** Forgets what the largest score has left behind. NaN stays. */
+  /** Raises the bound to the threshold of what is here, and forgets what lies below. A NaN stays. */
   prune(margin: number): void {
-    const { scores, classes } = this;
-    const bound = this.most - margin;
+    const { scores, classes, most } = this;
+    // Σ ((z − max)/m − τ)₊ᵐ = 1 by Newton's method, which stays below the root of a convex function: each step is a bound.
+    let tau = -1;
+    for (let step = 0; step < 20; step++) {
+      let [value, slope] = [-1, 0];
+      for (let k = 0; k < this.count; k++) {
+        const r = (scores[k]! - most) / margin - tau;
+        if (r <= 0) continue;
+        value += r ** margin;
+        slope += margin * r ** (margin - 1);
+      }
+      if (!(value > slack)) break;
+      tau += value / slope;
+    }
     let kept = 0;
     for (let k = 0; k < this.count; k++) {
-      if (scores[k]! <= bound) continue;
+      if ((scores[k]! - most) / margin <= tau - slack) continue;
       scores[kept] = scores[k]!;
       classes[kept++] = classes[k]!;
     }
     this.count = kept;
+    const bound = most + margin * (tau - slack) - 1e-15 * Math.abs(most);
+    if (bound > this.bound) this.bound = bound;
   }
 }
 
-/** The scores of some rows that are within the margin, after that of the row's own class; and the classes of all. */
+/** The scores of some rows that may be in their support, after that of the row's own class; and the classes of all. */
 function candidatesOf(
   layer: Layer,
   rows: Span,
   target: Int32Array,
   { margin, ignoreIndex, chunkClasses }: Settings,
 ): Candidates {
-  const found = Array.from({ length: rows.count }, () => new Row());
+  const found = Array.from({ length: rows.count }, () => new Candidate());
   const own = new Float64Array(rows.count);
   scope(() => {
     const space = layer.space(rows.count * Math.min(chunkClasses, layer.classes));
@@ -108,15 +135,10 @@ function candidatesOf(
         if (label === ignoreIndex) continue;
         const row = found[i]!;
         const at = label - tile.start;
-        let bound = row.most - margin;
         for (let j = 0, k = i * tile.count; j < tile.count; j++, k++) {
           const v = z[k]!;
-          if (v <= bound) continue; // a NaN is kept, and spoils the row as it should
-          if (v > row.most) {
-            row.most = v;
-            bound = v - margin;
-          }
-          if (j !== at) row.add(v, tile.start + j, margin);
+          if (v <= row.bound) continue; // a NaN is kept, and spoils the row as it should
+          row.add(v, tile.start + j, margin);
         }
         if (at >= 0 && at < tile.count) own[i] = z[i * tile.count + at]!;
       }
@@ -132,8 +154,11 @@ function candidatesOf(
     const label = target[rows.start + i]!;
     scores[i * width] = own[i]!;
     classes[i * width] = label;
-    scores.set(row.scores.subarray(0, row.count), i * width + 1);
-    classes.set(row.classes.subarray(0, row.count), i * width + 1);
+    for (let k = 0, to = i * width; k < row.count; k++) {
+      if (row.classes[k] === label) continue;
+      scores[++to] = row.scores[k]!;
+      classes[to] = row.classes[k]!;
+    }
     if (label === ignoreIndex) labels[i] = IGNORED;
   });
   return {
@@ -359,14 +384,15 @@ function declared(
 }
 
 /**
- * The sparsemax loss of a linear layer, sparsemaxLoss(linear(x, weight, bias), target), without a tensor of its scores: of N rows and V
- * classes a tile is there at a time, and beyond it only the scores within 1 of a row's largest. The gradient touches the classes in the
- * support of some row or right for it: those of weight and bias are of these rows alone (`RowSparse`, where an optimizer takes them).
+ * The sparsemax loss of a linear layer, sparsemaxLoss(linear(x, weight, bias), target), without a tensor of its scores: of N
+ * rows and V classes a tile is there at a time, and beyond it only the scores within 1 of a row's largest. The gradient
+ * touches the classes in the support of some row or right for it: those of weight and bias are of these rows alone
+ * (`RowSparse`, where an optimizer takes them).
  *
- * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one number, a mean
- * over the rows that count, or with `reduction: "none"` one a row. Second derivatives are those of the layer with all its scores. Throws
- * ShapeError where sizes do not fit, and DomainError for classes that are not there. On WebGPU, which cannot be read on the way, the
- * scores of `chunkRows` rows are there at a time, and the gradient is dense.
+ * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one
+ * number, a mean over the rows that count, or with `reduction: "none"` one a row. Second derivatives are those of the layer
+ * with all its scores. Throws ShapeError where sizes do not fit, and DomainError for classes that are not there. On WebGPU,
+ * which cannot be read on the way, the scores of `chunkRows` rows are there at a time, and the gradient is dense.
  *
  * @formula L = \langle p-e_t,\,z\rangle+H(p),\qquad z=Wx+b,\quad p=\mathrm{sparsemax}(z),\quad
  *   H(p)=\tfrac12\Bigl(1-\sum_j p_j^2\Bigr)

@@ -1,7 +1,9 @@
-// What cross-entropy makes of the tiles of a linear layer's scores: their statistics, the loss of a row from these, and the gradient
-// of a tile. All are row formulas; when a tile is computed is decided at the end of this file, options are `fused.ts`'s.
+// What cross-entropy makes of the tiles of a linear layer's scores: their statistics, the loss of a row from these, and the
+// gradient of a tile. All are row formulas; when a tile is computed is decided at the end of this file, options are
+// `fused.ts`'s.
 
 import type { FloatDType } from "../core/dtype.ts";
+import { rowMajor } from "../core/op.ts";
 import {
   add,
   and,
@@ -66,8 +68,8 @@ const statisticsOf = {
 } as const;
 
 /**
- * Takes the scores of a tile up into what is known of each row: the largest score m, Σ e^(z − m) over the others, the score of its
- * class; if wanted Σ w·(z − m) with the sum of the weights, and the place of the largest.
+ * Takes the scores of a tile up into what is known of each row: the largest score m, Σ e^(z − m) over the others, the score
+ * of its class; if wanted Σ w·(z − m) with the sum of the weights, and the place of the largest.
  */
 const statistics: RowOp = /* @__PURE__ */ new RowOp("fusedLinearCrossEntropy", {
   gives: "scalar",
@@ -231,6 +233,8 @@ export interface Seen {
   readonly own: Float;
   readonly spread?: Float | undefined;
   readonly best?: Float | undefined;
+  /** Where their scores are, if they were kept. */
+  readonly kept?: KeptScores | undefined;
 }
 
 /** Where scores are kept for the gradient: those of a tile begin at its first class times `step`. */
@@ -288,7 +292,7 @@ function unseen<T extends Tensor>(t: T): T {
 }
 
 /** The tiles of some rows, each folded into what is known. */
-export function seen(layer: Layer, rows: Span, settings: Settings, kept: KeptScores | undefined): Seen {
+export function seen(layer: Layer, rows: Span, settings: Settings, kept?: KeptScores): Seen {
   const { chunkClasses, classWeight, softCap, share, returns } = settings;
   const best = returns.includes("argmax");
   return scope(() => {
@@ -321,6 +325,7 @@ export function seen(layer: Layer, rows: Span, settings: Settings, kept: KeptSco
       own: own!,
       spread: share > 0 ? more[0] : undefined,
       best: best ? more.at(-1) : undefined,
+      kept,
     };
   });
 }
@@ -332,18 +337,18 @@ export function addGradients(
   upstream: Upstream,
   settings: Settings,
   sums: Sums,
-  kept?: KeptScores,
 ): void {
   const { chunkClasses, classWeight, softCap, share, labelSmoothing, zLoss, total, filterX, filterW } =
     settings;
-  const { x, weight, bias } = sums;
+  const zeroed = isFiltered(settings);
   // A GPU is told what to compute before anything can be read.
-  const filters = (filterX > 0 || filterW > 0) && layer.backend.name !== "webgpu";
+  const filters = zeroed && layer.backend.name !== "webgpu";
   scope(() => {
     const most = Math.max(...all.map(({ rows }) => rows.count)) * Math.min(chunkClasses, layer.classes);
-    const space = kept ? undefined : layer.space(most);
+    const space = all.every(({ kept }) => kept) ? undefined : layer.space(most);
     const factors = all.map(({ rows, m, rest }) => {
-      const of = (t: Float | undefined): Float | undefined => t && part(t, rows);
+      // A cotangent may be one number that is repeated.
+      const of = (t: Float | undefined): Float | undefined => t && part(rowMajor(t), rows);
       const given = {
         m,
         w: of(settings.w),
@@ -360,7 +365,7 @@ export function addGradients(
     const tiles = spans(layer.classes, chunkClasses);
     // The last first: they are those that caches still hold.
     for (const tile of tiles.reverse()) {
-      all.forEach(({ rows, m }, i) => {
+      all.forEach(({ rows, m, kept }, i) => {
         scope(() => {
           const z = kept
             ? (viewOf(kept.at, [rows.count, tile.count], null, tile.start * kept.step) as Float)
@@ -379,14 +384,12 @@ export function addGradients(
           };
           const dz = gradient.call(z, given)[0]!;
           const largest = filters ? Math.max(...hostCopy(magnitude.call(dz, {})[0]!)) : Number.NaN;
-          const own: Sums = {
+          const rest = {
             ...sums,
-            x: largest < filterX ? undefined : x,
-            weight: largest < filterW ? undefined : weight,
-            bias: largest < filterW ? undefined : bias,
+            ...(largest < filterX ? { x: undefined } : {}),
+            ...(largest < filterW ? { weight: undefined, bias: undefined } : {}),
           };
-          const zeroed = isFiltered(settings);
-          layer.addTo(own, dz, rows, tile, {
+          layer.addTo(filters ? rest : sums, dz, rows, tile, {
             x: zeroed || tile !== tiles[0],
             weight: zeroed || rows.start > 0,
           });

@@ -1,5 +1,5 @@
-// Cross-entropy of a linear layer without the tensor of its scores: they are made tile by tile, folded into a few numbers a row,
-// and forgotten. Products and checks are `tiles.ts`; the losses with exact zeros are `fused-sparse.ts`.
+// Cross-entropy of a linear layer without the tensor of its scores: they are made tile by tile, folded into a few numbers a
+// row, and forgotten. Products and checks are `tiles.ts`; the losses with exact zeros are `fused-sparse.ts`.
 
 import { customOp } from "../core/custom.ts";
 import type { FloatDType } from "../core/dtype.ts";
@@ -23,7 +23,6 @@ import {
   type Extra,
   type Float,
   isFiltered,
-  type KeptScores,
   lossOfRows,
   part,
   type Seen,
@@ -57,13 +56,14 @@ export interface FusedLinearCrossEntropyOptions<E extends Extra = Extra> extends
   readonly ignoreIndex?: number;
   readonly reduction?: Reduction;
   /**
-   * "rows": the scores of some rows at a time, which are kept until the gradient is computed, in the forward pass. "tiles": scores are
-   * computed again for the gradient, and nothing is kept but two numbers a row. "auto" (default): "rows" for one number.
+   * "rows": the scores of some rows at a time, which are kept until the gradient is computed, in the forward pass. "tiles":
+   * scores are computed again for the gradient, and nothing is kept but two numbers a row. "auto" (default): "rows" for one
+   * number.
    */
   readonly schedule?: "auto" | "rows" | "tiles";
   /**
-   * Gradients below which a tile adds nothing to that of x, or to those of weight and bias; 0 (default): all is exact. A device that
-   * cannot be read at once leaves nothing out.
+   * Gradients below which a tile adds nothing to that of x, or to those of weight and bias; 0 (default): all is exact. A
+   * device that cannot be read at once leaves nothing out.
    */
   readonly filterX?: number;
   readonly filterW?: number;
@@ -139,14 +139,27 @@ function settingsOf(
   weight: Float,
   labels: Tensor<Shape, "i32">,
 ): Settings {
-  const { classWeight, softCap, ignoreIndex = IGNORED, returns = [] } = options;
+  const { classWeight, ignoreIndex = IGNORED, returns = [] } = options;
+  const softCap = options.softCap === Number.POSITIVE_INFINITY ? undefined : options.softCap;
   const reduction = reductionOf(name, options.reduction);
   checkChoices(options, reduction);
   const [classes, features] = weight.shape as [number, number];
   if (classWeight !== undefined) checkClassWeight(classWeight, x, classes);
-  const between = (key: "labelSmoothing" | "zLoss" | "filterX" | "filterW", most: number): number =>
-    numberOf(name, key, options[key] ?? 0, (w) => w >= 0 && w <= most, `give a number from 0 to ${most}`);
-  const labelSmoothing = between("labelSmoothing", 1);
+  const from0 = (key: "zLoss" | "filterX" | "filterW"): number =>
+    numberOf(
+      name,
+      key,
+      options[key] ?? 0,
+      (v) => v >= 0 && v < Number.POSITIVE_INFINITY,
+      "give a finite number from 0 on",
+    );
+  const labelSmoothing = numberOf(
+    name,
+    "labelSmoothing",
+    options.labelSmoothing ?? 0,
+    (v) => v >= 0 && v <= 1,
+    "give a number from 0 to 1",
+  );
   const inRows = options.schedule !== "tiles" && reduction !== "none";
   const rows = labels.size;
 
@@ -164,21 +177,22 @@ function settingsOf(
     classWeight: weights,
     w: weights ? (ops.mul(counted, take(weights, readable as never) as Float) as Float) : counted,
     labelSmoothing,
-    zLoss: between("zLoss", Number.MAX_VALUE),
+    zLoss: from0("zLoss"),
     softCap,
     share: labelSmoothing / classes,
     total: weights && labelSmoothing > 0 ? (sumOf(weights as never) as Float) : classes,
-    filterX: between("filterX", Number.MAX_VALUE),
-    filterW: between("filterW", Number.MAX_VALUE),
+    filterX: from0("filterX"),
+    filterW: from0("filterW"),
     reduction,
-    returns,
+    returns: [...new Set(returns)],
     inRows,
-    // Rows whose scores are no more numbers than their features are one chunk: there is room for them in the gradient of weight.
     chunkRows: chunkSize(
       name,
       options,
       "chunkRows",
-      inRows ? (rows <= Math.min(features, 128) ? Math.max(rows, 1) : 64) : 128,
+      // Fewer rows make products slow, more take memory; all of them at once need none if they are no more than the
+      // features.
+      rows <= Math.min(features, 128) ? Math.max(rows, 1) : inRows && features < 128 ? 64 : 128,
     ),
     chunkClasses: chunkSize(name, options, "chunkClasses", x.device === "webgpu" ? 4096 : 512),
   };
@@ -212,7 +226,7 @@ function unfused(settings: Settings, x: Float, weight: Float, bias: Float | unde
   };
   const of = {
     lse: () => ops.where(counts, lse, 0) as Float,
-    argmax: () => argmaxOf(z) as unknown as Float,
+    argmax: () => argmaxOf(z, { axis: -1 }) as unknown as Float,
     targetLogProb: logP,
   };
   const all =
@@ -265,11 +279,26 @@ interface Kept {
 
 type Arguments = readonly [x: Float, weight: Float, bias: Float | undefined];
 
-/** Where the scores of the largest chunk stand: in the gradient of weight before it is one, or in memory of their own. */
-function placeFor(layer: Layer, { count }: Span, { weight }: Sums, settings: Settings): KeptScores {
-  if (weight && count === layer.rows && count <= layer.features && !isFiltered(settings))
-    return { at: weight, step: layer.features };
-  return { at: layer.space(count * layer.classes), step: count };
+/** Loss and gradients of all rows, in groups whose scores are kept from the one to the other. */
+function inGroups(layer: Layer, upstream: Upstream, sums: Sums, settings: Settings): Seen[] {
+  const [first, ...others] = spans(layer.rows, settings.chunkRows) as [Span, ...Span[]];
+  const { weight } = sums;
+  // Where the gradient of weight will be there is room for the scores of as many rows as there are features.
+  const room = weight && first.count <= layer.features && !isFiltered(settings);
+  const most = room ? others[0]?.count : first.count;
+  const space = most === undefined ? undefined : layer.space(most * layer.classes);
+  const groups = room
+    ? [[first, ...others.slice(0, 1)], ...others.slice(1).map((rows) => [rows])]
+    : [first, ...others].map((rows) => [rows]);
+  return groups.flatMap((group) => {
+    const all = group.map((rows) => {
+      const kept =
+        room && rows === first ? { at: weight, step: layer.features } : { at: space!, step: rows.count };
+      return seen(layer, rows, settings, kept);
+    });
+    addGradients(layer, all, upstream, settings, sums);
+    return all.map((one) => ({ ...one, kept: undefined }));
+  });
 }
 
 /** A gradient times the cotangent of a loss, which is mostly 1. */
@@ -295,19 +324,12 @@ const fused = (settings: Settings): ((...args: Arguments) => readonly Float[]) =
   customOp<Arguments, readonly Float[], Kept>(name, {
     forward: (args, wanted) => {
       const layer = new Layer(...args);
-      const chunks = spans(layer.rows, settings.chunkRows);
       if (!settings.inRows || !wanted.includes(true)) {
-        const known = chunks.map((rows) => seen(layer, rows, settings, undefined));
+        const known = spans(layer.rows, settings.chunkRows).map((rows) => seen(layer, rows, settings));
         return { value: valuesOf(known, settings), saved: { known, gradients: undefined } };
       }
       const sums = layer.sums(wanted, args, isFiltered(settings));
-      const kept = placeFor(layer, chunks[0]!, sums, settings);
-      const upstream = upstreamOf(layer.number(1), settings);
-      const known = chunks.map((rows) => {
-        const one = seen(layer, rows, settings, kept);
-        addGradients(layer, [one], upstream, settings, sums, kept);
-        return one;
-      });
+      const known = inGroups(layer, upstreamOf(layer.number(1), settings), sums, settings);
       return { value: valuesOf(known, settings), saved: { known, gradients: gradientsOf(sums) } };
     },
     vjp: ([loss, ...others], { args, saved: { known, gradients }, wanted }) => {
@@ -344,15 +366,15 @@ export interface FusedLinearCrossEntropy extends Op {
 }
 
 /**
- * Cross-entropy of a linear layer, crossEntropy(linear(x, weight, bias), target), without a tensor of its scores: of N rows and V
- * classes only a tile is there at a time, and with the gradient no more than that of the layer. Trains output layers whose N·V scores
- * would not fit, at the speed of those that do.
+ * Cross-entropy of a linear layer, crossEntropy(linear(x, weight, bias), target), without a tensor of its scores: of N rows
+ * and V classes only a tile is there at a time, and with the gradient no more than that of the layer. Trains output layers
+ * whose N·V scores would not fit, at the speed of those that do.
  *
- * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one number, or with
- * `reduction: "none"` one a row. A mean divides by the weights of the rows that count (the penalty by their number), and is 0 where none
- * does. `returns` asks for log Σ eᶻ, the best class and log p of the right one besides. x, weight and bias are differentiable, any
- * number of times: second derivatives are those of the layer with all its scores. Throws ShapeError where sizes do not fit, and
- * DomainError for classes that are not there and options outside their range.
+ * x [..., d], weight [V, d], bias [V] or undefined, target [...] of class indices; float tensors of one type. Gives one
+ * number, or with `reduction: "none"` one a row. A mean divides by the weights of the rows that count (the penalty by their
+ * number), and is 0 where none does. `returns` asks for log Σ eᶻ, the best class and log p of the right one besides. x,
+ * weight and bias are differentiable, any number of times: second derivatives are those of the layer with all its scores.
+ * Throws ShapeError where sizes do not fit, and DomainError for classes that are not there and options outside their range.
  *
  * Scores −∞, from a bias, are masked: probability 0; where the right class is, the loss is ∞.
  *

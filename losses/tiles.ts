@@ -5,7 +5,7 @@ import type { Backend, MatrixOperand } from "../core/backends/backend.ts";
 import { matmul } from "../core/backends/kernels.ts";
 import { full } from "../core/create.ts";
 import type { FloatDType } from "../core/dtype.ts";
-import { ArgumentError, DomainError, DTypeError, showValue } from "../core/errors.ts";
+import { ArgumentError, DomainError, DTypeError, ShapeError, showShape, showValue } from "../core/errors.ts";
 import { checkFloat, rowMajor, sameBackend } from "../core/op.ts";
 import { checkedLabels, IGNORED, type Labels } from "../core/rowop.ts";
 import { linearShape, type Shape } from "../core/shape.ts";
@@ -210,6 +210,12 @@ export function checkLayer(
         `convert one: cast(x, "${dtype}")`,
       );
   linearShape(place, first.shape, second.shape, third?.shape);
+  if (second.shape[0] === 0)
+    throw new ShapeError(
+      place,
+      `weight of shape ${showShape(second.shape)} has no classes`,
+      "give at least one",
+    );
   if (!Number.isInteger(ignoreIndex))
     throw new DomainError(place, `ignoreIndex is ${showValue(ignoreIndex)}`, "give an integer");
   const labels = checkedLabels(

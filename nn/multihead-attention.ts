@@ -138,6 +138,10 @@ export class MultiheadAttention<D extends FloatDType = "f32"> extends Module {
     const keys = splitKey(layerKey(place, options, embedDim, numHeads), 5) as [Key, Key, Key, Key, Key];
     const draw = (name: string, rows: number, columns: number, i: number): Parameter<Shape, D> =>
       parameter(name, () => xavierUniform([rows, columns], { ...where, key: keys[i]! }));
+    // What can be refused is refused before anything is drawn.
+    const logs = logsOf(place, temperature, numHeads);
+    const drop = new Dropout(dropout, { key: keys[4] });
+    this.drop = dropout > 0 ? drop : null;
     const packed = kdim === embedDim && vdim === embedDim;
     this.inProjWeight = packed ? draw("inProjWeight", 3 * embedDim, embedDim, 0) : null;
     this.qProjWeight = packed ? null : draw("qProjWeight", embedDim, embedDim, 0);
@@ -150,7 +154,6 @@ export class MultiheadAttention<D extends FloatDType = "f32"> extends Module {
       scope(() => {
         start.value = zeros([embedDim], where) as never;
       });
-    const logs = logsOf(place, temperature, numHeads);
     const trainable = temperature === "learned";
     this.logTemperature =
       logs &&
@@ -159,8 +162,6 @@ export class MultiheadAttention<D extends FloatDType = "f32"> extends Module {
       });
     this.map = map;
     this.taylor = taylor;
-    const drop = new Dropout(dropout, { key: keys[4] });
-    this.drop = dropout > 0 ? drop : null;
   }
 
   /** What the queries gather, and the weights if they are wanted. */

@@ -93,6 +93,8 @@ abstract class Recurrent<D extends FloatDType> extends Module {
       layerKey(place, options, inputSize, hiddenSize),
       1 + numLayers * directions,
     ) as [Key, ...Key[]];
+    const between = new Dropout(dropout, { key: forDropout });
+    this.between = dropout > 0 ? between : null;
     for (let layer = 0; layer < numLayers; layer++) {
       for (let direction = 0; direction < directions; direction++) {
         const sizes = [layer === 0 ? inputSize : directions * hiddenSize, hiddenSize, gates] as const;
@@ -101,8 +103,6 @@ abstract class Recurrent<D extends FloatDType> extends Module {
         Object.assign(this, drawWeights<D>(key, sizes, bias, suffix, options));
       }
     }
-    const between = new Dropout(dropout, { key: forDropout });
-    this.between = dropout > 0 ? between : null;
   }
 
   /** The outputs of the last layer, and the last state of every layer and direction. */

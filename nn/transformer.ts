@@ -8,7 +8,7 @@ import { type Key, split } from "../core/random.ts";
 import type { Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { add, relu } from "../ops/elementwise.ts";
-import { checkSwitch, destinationOf } from "./drawn.ts";
+import { checkSize, checkSwitch, destinationOf } from "./drawn.ts";
 import { Dropout } from "./dropout.ts";
 import { layerKey } from "./keys.ts";
 import { Linear } from "./linear.ts";
@@ -82,6 +82,7 @@ export class TransformerBlock<D extends FloatDType = "f32"> extends Module {
     const { dimFeedforward = 2048, dropout = 0.1, normFirst = false, layerNormEps: eps = 1e-5 } = options;
     const { bias = true, activation = relu as never, map, taylor = false, temperature } = options;
     checkSwitch(place, "normFirst", normFirst);
+    checkSize(place, dimFeedforward, "features");
     if (typeof activation !== "function")
       throw new ArgumentError(
         place,

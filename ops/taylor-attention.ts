@@ -19,13 +19,8 @@ import { RowOp } from "../core/rowop.ts";
 import type { Shape } from "../core/shape.ts";
 import { fromHost, type Tensor } from "../core/tensor.ts";
 import { broadcastTo, reshape, slice, transpose } from "../core/views.ts";
-import {
-  checkAttention,
-  checkMask,
-  checkTemperature,
-  meanOf,
-  type SoftmaxAttentionOptions,
-} from "./attention.ts";
+import { checkAttention, checkMask, checkTemperature, type SoftmaxAttentionOptions } from "./attention.ts";
+import { meanOf } from "./attention-rows.ts";
 import { add, div, mul, where } from "./elementwise.ts";
 import { cumsum } from "./indexing.ts";
 import { linear, matmul } from "./matmul.ts";

@@ -661,6 +661,108 @@ const layers: Cases = [
   ["an initialiser without a seed", () => nn.init.kaimingNormal([3, 3], any({})), ArgumentError],
 ];
 
+const gru = once(() => new nn.GRU(2, 3));
+const heads = once(() => new nn.MultiheadAttention(4, 2));
+const fastHeads = once(() => new nn.MultiheadAttention(4, 2, { taylor: true }));
+const [lstm, lstmCell] = [once(() => new nn.LSTM(2, 3)), once(() => new nn.LSTMCell(2, 3))];
+const block = once(() => new nn.TransformerBlock(4, 2));
+const steps = (...shape: number[]): never => any(zeros(shape));
+const sequences: Cases = [
+  ["GRU of no features", () => new nn.GRU(2, 0), ShapeError],
+  ["GRU of half a layer", () => new nn.GRU(2, 3, { numLayers: 0.5 }), ShapeError],
+  ["GRU with an unknown option", () => new nn.GRU(2, 3, any({ layers: 2 })), ArgumentError],
+  ["GRU with a direction that is none", () => new nn.GRU(2, 3, { bidirectional: any(2) }), ArgumentError],
+  ["GRU that drops more than all", () => new nn.GRU(2, 3, { dropout: 1.5 }), DomainError],
+  ["RNN with a nonlinearity of its own", () => new nn.RNN(2, 3, { nonlinearity: any("sin") }), ArgumentError],
+  ["RNN with options that are none", () => new nn.RNN(2, 3, any(null)), ArgumentError],
+  ["GRU on rows of another size", () => gru().forward(steps(5, 1, 4)), ShapeError],
+  ["GRU on a vector", () => gru().forward(steps(2)), ShapeError],
+  ["GRU on four axes", () => gru().forward(steps(5, 1, 1, 2)), ShapeError],
+  ["GRU on no steps", () => gru().forward(steps(0, 1, 2)), ShapeError],
+  ["GRU with a state of another shape", () => gru().forward(steps(5, 1, 2), steps(1, 2, 3)), ShapeError],
+  [
+    "GRU with a state of another type",
+    () => gru().forward(steps(5, 1, 2), any(zeros([1, 1, 3], { dtype: "f64" }))),
+    DTypeError,
+  ],
+  ["GRU on another element type", () => gru().forward(any(zeros([5, 1, 2], { dtype: "f64" }))), DTypeError],
+  ["GRU on junk", () => gru().forward(any([[1, 2]])), ArgumentError],
+  ["LSTM with half a state", () => lstm().forward(steps(5, 1, 2), any({ h: 3 })), ArgumentError],
+  ["LSTMCell with a state of one part", () => lstmCell().forward(steps(1, 2), steps(1, 3)), ArgumentError],
+  ["heads that do not divide features", () => new nn.MultiheadAttention(6, 4), ShapeError],
+  ["no heads", () => new nn.MultiheadAttention(6, 0), ShapeError],
+  [
+    "heads with a map that is none",
+    () => new nn.MultiheadAttention(4, 2, { map: any("softmax") }),
+    ArgumentError,
+  ],
+  [
+    "heads with a temperature too few",
+    () => new nn.MultiheadAttention(4, 2, { temperature: [1] }),
+    ArgumentError,
+  ],
+  ["heads with a temperature of 0", () => new nn.MultiheadAttention(4, 2, { temperature: 0 }), DomainError],
+  [
+    "heads in linear time with a map",
+    () => new nn.MultiheadAttention(4, 2, { taylor: true, map: any(ops.sparsemax) }),
+    ArgumentError,
+  ],
+  [
+    "weights of what has none",
+    () =>
+      fastHeads().forward(steps(3, 4), steps(3, 4), steps(3, 4), {
+        needWeights: true,
+      }),
+    ArgumentError,
+  ],
+  ["heads on rows of another size", () => heads().forward(steps(1, 3, 5)), ShapeError],
+  ["heads on other batches", () => heads().forward(steps(2, 3, 4), steps(1, 3, 4)), ShapeError],
+  [
+    "heads on fewer values than keys",
+    () => heads().forward(steps(3, 4), steps(3, 4), steps(2, 4)),
+    ShapeError,
+  ],
+  [
+    "heads with a mask of another shape",
+    () => heads().forward(steps(3, 4), steps(3, 4), steps(3, 4), { mask: any(ops.greater(steps(2, 3), 0)) }),
+    ShapeError,
+  ],
+  [
+    "heads with a mask of numbers",
+    () => heads().forward(steps(3, 4), steps(3, 4), steps(3, 4), { mask: steps(3, 3) }),
+    DTypeError,
+  ],
+  ["a block of junk", () => new nn.TransformerBlock(4, 2, { activation: any("relu") }), ArgumentError],
+  ["a block on junk", () => block().forward(any(3)), ArgumentError],
+  [
+    "attention on one tile of half a query",
+    () => ops.attention(steps(2, 3), steps(2, 3), steps(2, 3), { tile: 0.5 }),
+    ArgumentError,
+  ],
+  ["attention to no keys", () => ops.attention(steps(2, 3), steps(0, 3), steps(0, 3)), ShapeError],
+  [
+    "attention of other batches",
+    () => ops.attention(steps(2, 2, 3), steps(1, 2, 3), steps(2, 2, 3)),
+    ShapeError,
+  ],
+  [
+    "a temperature of another number of heads",
+    () => ops.attention(steps(2, 2, 3), steps(2, 2, 3), steps(2, 2, 3), { temperature: steps(3) }),
+    ShapeError,
+  ],
+  [
+    "a temperature of 0",
+    () => ops.attention(steps(2, 3), steps(2, 3), steps(2, 3), { temperature: 0 }),
+    ArgumentError,
+  ],
+  [
+    "attention in linear time with a mask of its own for each query",
+    () =>
+      ops.taylorAttention(steps(2, 3), steps(2, 3), steps(2, 3), { mask: any(ops.greater(steps(2, 2), 0)) }),
+    ShapeError,
+  ],
+];
+
 const state = (): { [name: string]: never } => any(linear().stateDict());
 const column = (): never => any({ x: zeros([4, 2]) });
 const states: Cases = [
@@ -748,6 +850,7 @@ describe.each([
   ["parameters", cells],
   ["declaring ops", declaring],
   ["layers", layers],
+  ["sequences", sequences],
   ["states and data", states],
   ["optimizers", optimizers],
   ["targets of losses", targets],

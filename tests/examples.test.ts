@@ -151,6 +151,15 @@ const argumentsOf: { readonly [file: string]: () => readonly string[] } = {
   "examples/accumulation/index.ts": () => ["--size", "small", "--epochs", "2", "--seeds", "1"],
   "examples/margins/index.ts": () => ["--seeds", "1", "--steps", "150"],
   "examples/playground/index.ts": () => ["--build"],
+  "examples/vocabulary/index.ts": () => [
+    "--quick",
+    "--steps",
+    "3",
+    "--heads",
+    "huffman,nce",
+    "--out",
+    join(folder, "vocabulary"),
+  ],
   "examples/reference/index.ts": () => ["--out", join(folder, "docs")],
 };
 

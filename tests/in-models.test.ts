@@ -9,10 +9,11 @@ import type { Shape } from "../core/shape.ts";
 import { valueAndGrad } from "../core/tape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { allLosses } from "../losses/index.ts";
-import { Linear, Sequential, scaledDotProductAttention } from "../nn/index.ts";
+import { Linear, MultiheadAttention, Sequential, scaledDotProductAttention } from "../nn/index.ts";
 import { mul, relu } from "../ops/elementwise.ts";
 import { allOps } from "../ops/index.ts";
 import * as maps from "../ops/maps/index.ts";
+import { reshape, split, stack } from "../ops/movement.ts";
 import { sum } from "../ops/reduce.ts";
 import {
   type AnyOp,
@@ -96,6 +97,31 @@ describe.each(rowMaps)("%s", (_, op) => {
         const out = scaledDotProductAttention(q.value, k.value, v.value, { map });
         return sum(mul(out, wave([length, 3], 4)));
       }, [q, k]);
+      expectGradients(op, value, gradients);
+    });
+  });
+
+  test("is the map of several heads", () => {
+    scope(() => {
+      // One query of one head for each row of scores, where the op has arguments for each.
+      const length = outer.length === 0 ? 1 : rows;
+      const ofHeads = (x: Floats): Floats => {
+        const heads = split(x, x.shape[2]!, 2).map((head) => map(reshape(head, [...outer, n])));
+        return stack(heads.map((head) => reshape(head, [1, 1, length, n])))
+          .transpose([1, 2, 0, 3, 4])
+          .reshape(x.shape) as Floats;
+      };
+      const layer = new MultiheadAttention(4, 2, {
+        dtype: "f64",
+        map: ofHeads as never,
+        temperature: "learned",
+      });
+      const [q, k] = [new Parameter(wave([1, length, 4], 1)), wave([1, n, 4], 2)];
+      const { value, gradients } = valueAndGrad(() => {
+        const { out, weights } = layer.forward(q.value, k, k, { needWeights: true });
+        expect(weights!.shape).toEqual([1, 2, length, n]);
+        return sum(mul(out, wave([1, length, 4], 4)));
+      }, [q, layer.logTemperature!]);
       expectGradients(op, value, gradients);
     });
   });

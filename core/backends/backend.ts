@@ -89,7 +89,7 @@ export interface MemoryUse {
   readonly bytes: number;
   /** Bytes kept for reuse. */
   readonly pool: number;
-  /** The largest `bytes` so far. */
+  /** The largest `bytes` so far, with the scratch space of kernels. */
   readonly peak: number;
 }
 

@@ -86,10 +86,11 @@ function entryOf(op: Op, ofLosses: boolean): Entry {
   };
 }
 
-/** Ops of rows: declared as such, or written with others after a source. Movements and sorting have none. */
+/** Ops of rows: declared as such, or written with others after a source, with laws of rows. Movements and attention have none. */
 const isMap = ({ info }: Op): boolean =>
   info.kind === "rowMap" ||
-  ((info.kind === "reduction" || info.kind === "structure") && info.source !== undefined);
+  (info.kind === "reduction" && info.source !== undefined) ||
+  (info.kind === "structure" && info.source !== undefined && info.laws.length > 0);
 
 /** Entries under the headings that stand before them; under none, those before the first. */
 function inFamilies(entries: readonly Entry[], headings: readonly Heading[]): Family[] {

@@ -31,6 +31,7 @@ export function figure(curves: readonly Curve[], unigram: number): string {
     height: 480,
     marginRight: 150,
     marginLeft: 60,
+    inset: 12,
     color: { type: "identity" },
     style: {
       background: "#fff",
@@ -38,8 +39,20 @@ export function figure(curves: readonly Curve[], unigram: number): string {
       fontFamily: "system-ui, sans-serif",
       fontSize: "12px",
     } as object,
-    x: { type: "log", label: "seconds of training →", grid: true },
-    y: { type: "log", label: "↑ validation perplexity", grid: true },
+    x: {
+      type: "log",
+      label: "seconds of training →",
+      grid: true,
+      ticks: 6,
+      tickFormat: (d: number) => String(d),
+    },
+    y: {
+      type: "log",
+      label: "↑ validation perplexity",
+      grid: true,
+      ticks: 8,
+      tickFormat: (d: number) => String(d),
+    },
     marks: [
       Plot.ruleY([unigram], { stroke: "#9ca3af", strokeDasharray: "4 3" }),
       Plot.text([unigram], {

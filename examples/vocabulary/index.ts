@@ -56,7 +56,7 @@ function options() {
 const { quick, chosen, steps, seed, out } = options();
 mkdirSync(out, { recursive: true });
 
-/** Steps of each layer in its turn; evaluations on the way, and the questions of these and of the last. */
+/** Steps of each layer in its turn; evaluations on the way, and the questions of each of these and of the table. */
 const turn = 10;
 const evaluations = quick ? 4 : 15;
 const questions = { way: quick ? 500 : 2000, end: quick ? 2000 : 20_000 };
@@ -137,7 +137,7 @@ while (!interrupted && trainings.some(({ step }) => step < steps)) {
       training.points.push({
         step: training.step,
         seconds: training.seconds,
-        perplexity: training.perplexity(training.step === steps ? questions.end : questions.way),
+        perplexity: training.perplexity(questions.way),
       });
     bar.update(done(), {
       head: `${head.title}, perplexity ${training.points.at(-1)?.perplexity.toFixed(0) ?? "–"}`,
@@ -170,7 +170,7 @@ const base = trainings.find(({ head }) => head.id === "full");
 const results = trainings.map(
   (training): Result => ({
     ...training.head,
-    perplexity: training.points.at(-1)!.perplexity,
+    perplexity: training.perplexity(questions.end),
     tokensPerSecond: rate(training),
     times: base ? rate(training) / rate(base) : Number.NaN,
     peakBytes: training.peakBytes,
@@ -197,7 +197,7 @@ writeFileSync(
   join(out, "perplexity.svg"),
   figure(
     trainings.map(({ head, points }) => ({ title: head.title, points })),
-    unigram,
+    corpus.unigramPerplexity(questions.way),
   ),
 );
 console.log(`Figure: ${join(out, "perplexity.svg")}\n`);

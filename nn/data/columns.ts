@@ -68,12 +68,24 @@ export function takeRows<C extends Columns, N extends Size>(data: C, positions: 
     return made.get(device)!;
   };
   const taken = Object.entries(data).map(([name, column]): [string, unknown] => {
-    if (column instanceof Tensor) return [name, take(column, on(column.device))];
+    if (column instanceof Tensor)
+      return [name, takenOnHost(column, positions) ?? take(column, on(column.device))];
     if (Array.isArray(column)) return [name, Array.from(positions, (i) => column[i] as unknown)];
     const from = column as TypedArray;
     return [name, from.slice(0, positions.length).map((_, i) => from[positions[i]!]!)];
   });
   return Object.fromEntries(taken) as Rows<C, N>;
+}
+
+/** Rows of integers of which the host has a copy: on a GPU class indices are checked, and found in clusters, by that. */
+function takenOnHost({ host, dtype, device, shape }: Tensor, positions: Int32Array): Tensor | undefined {
+  if (host === null || dtype !== "i32") return undefined;
+  const width = host.length / shape[0]!;
+  const data = new Int32Array(positions.length * width);
+  positions.forEach((row, k) => {
+    data.set(host.subarray(row * width, (row + 1) * width), k * width);
+  });
+  return tensor(data, { device, shape: [positions.length, ...shape.slice(1)] });
 }
 
 /** Where an order of rows comes from: a key, or a seed (0 by default). */

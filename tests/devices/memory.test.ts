@@ -120,11 +120,11 @@ describe.each(devices)("on %s", (device) => {
   });
 
   test("a peak counts from where it was reset", () => {
-    scope(() => add(big(), big()));
+    scope(() => void add(big(), big()));
     const { bytes } = memory();
     resetPeak();
     expect(memory().peak).toBe(bytes);
-    scope(() => big());
+    scope(() => void big());
     expect(memory()).toMatchObject({ bytes, peak: bytes + 4000 });
   });
 

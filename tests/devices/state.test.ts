@@ -89,6 +89,13 @@ describe.each(settings)("on $device in $dtype", ({ device, dtype }) => {
     const [all, some, labels] = await numbersOf(x, tested.x, tested.y);
     expect([tested.x.device, train.x.shape, labels!.toSorted()]).toEqual([device, [6, 3], [0, 0, 1, 1]]);
     expect(some).toEqual(tested.i.flatMap((i) => all!.slice(3 * i, 3 * i + 3)));
+    // Integers that came from the host can be read there at once: losses check class indices.
+    const pairs = tensor(
+      Int32Array.from({ length: 20 }, (_, i) => i),
+      { shape: [10, 2], device },
+    );
+    for (const { pair, i } of batches({ pair: pairs, i: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] }, { size: 4 }))
+      expect([...pair.dataSync()]).toEqual(i.flatMap((row) => [2 * row, 2 * row + 1]));
   });
 
   test("a state on a GPU is brought over before it is loaded elsewhere", async () => {

@@ -47,7 +47,8 @@ const sequences: Adapters = {
   },
   lstm_cell: () => (inputs) => {
     const cell = recurrent(inputs, "", (i, h, o) => new nn.LSTMCell(i, h, o));
-    const { h, c } = cell.forward(inputs.x as never, { h: inputs.h, c: inputs.c } as never);
+    const state = inputs.h && { h: inputs.h, c: inputs.c };
+    const { h, c } = cell.forward(inputs.x as never, state as never);
     return { out: h, c_out: c };
   },
   rnn: () => (inputs, call) => {
@@ -61,7 +62,7 @@ const sequences: Adapters = {
   },
   lstm: () => (inputs) => {
     const layer = recurrent(inputs, "L0", (i, h, o) => new nn.LSTM(i, h, { ...o, batchFirst: true }));
-    const state = { h: one(inputs.h), c: one(inputs.c) };
+    const state = inputs.h && { h: one(inputs.h), c: one(inputs.c) };
     const { output, c } = layer.forward(inputs.x as never, state as never);
     return { out: output, c_out: reshape(c, c.shape.slice(1)) };
   },

@@ -37,13 +37,22 @@ export function createWasmBackend(): Backend {
   };
   const kernels = new Map<unknown, { [D in DType]?: unknown }>();
 
+  function note(): void {
+    if (bytes + scratchBytes > peak) peak = bytes + scratchBytes;
+  }
+
+  function dropScratch(): void {
+    if (scratchBytes > 0) heap.release(scratch, scratchBytes);
+    scratchBytes = 0;
+  }
+
   /** The address of scratch memory, which the next call of a kernel may overwrite. */
   function scratchFor(wanted: number): number {
     if (wanted > scratchBytes) {
-      if (scratchBytes > 0) heap.release(scratch, scratchBytes);
-      scratchBytes = 0;
+      dropScratch();
       scratch = heap.allocate(wanted);
       scratchBytes = wanted;
+      note();
     }
     return scratch;
   }
@@ -158,7 +167,7 @@ export function createWasmBackend(): Backend {
       const wanted = size * dtypes[dtype].width;
       const address = heap.allocate(wanted);
       bytes += wanted;
-      if (bytes > peak) peak = bytes;
+      note();
       return new Storage(backend, address, wanted);
     },
     free(storage: Storage): void {
@@ -167,6 +176,7 @@ export function createWasmBackend(): Backend {
     },
     memory: (): MemoryUse => ({ bytes, pool: heap.pooled + scratchBytes, peak }),
     resetPeak: () => {
+      dropScratch();
       peak = bytes;
     },
     write(storage: Storage, data: TypedArray): void {

@@ -16,6 +16,8 @@ const tileRows = 4;
 const tileBytes = tileRows * 32;
 /** Depth of a block: a panel of B (8 KB, or 16) stays in the first cache. */
 const depthBlock = 256;
+/** Bytes of a line of a cache. */
+const lineBytes = 64;
 /** Steps of the depth in a turn of the loop. */
 const stepsATurn = 2;
 /** Rows of a block of A, which stays in the second cache, and columns of a block of B. */
@@ -151,6 +153,20 @@ function emitPack(m: WasmModule, v: Lanes, vectors: number): number {
           .op(op.i32GtS, op.select, op.i32Add)
           .set(rows[i]!);
       }
+      // Of the next panel every line is touched now: it arrives while this one is packed, all lines at once instead of a few.
+      const [ahead, end, touched] = [f.local("i32"), f.local("i32"), f.local("i32")];
+      f.get(count)
+        .i32(2 * width)
+        .op(op.i32GeS)
+        .if();
+      f.get(stride).i32(width).op(op.i32Mul).tee(ahead);
+      f.get(depth).i32(v.shift).op(op.i32Shl, op.i32Add).set(end);
+      const line = f.loop();
+      for (const row of rows)
+        f.get(touched).get(row).get(ahead).op(op.i32Add).load(op.i32Load).op(op.i32Xor).set(touched);
+      f.advance(ahead, lineBytes);
+      f.get(ahead).get(end).op(op.i32LtU).brIf(line).end();
+      f.get(to).get(touched).store(op.i32Store).end();
       const block = Array.from({ length: v.count }, () => f.local("v128"));
       const squares = f.block();
       f.get(left).i32(v.count).op(op.i32LtU).brIf(squares);

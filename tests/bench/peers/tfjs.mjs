@@ -138,6 +138,41 @@ const mlp = (sizes, batch, optimizer) => () => {
   };
 };
 
+/** A block of a transformer, normalising sums: value and gradients of all parameters, in the order of PyTorch's. */
+function transformer() {
+  const [batch, length, d, heads, wide] = [8, 64, 64, 4, 256];
+  const weight = (seed, inputs, out) =>
+    tf.tensor(transposed(normal(seed, out * inputs, inputs ** -0.5), out, inputs), [inputs, out]);
+  const parameters = [
+    [weight(10, d, 3 * d), tf.zeros([3 * d])],
+    [weight(11, d, d), tf.zeros([d])],
+    [weight(12, d, wide), tf.zeros([wide])],
+    [weight(13, wide, d), tf.zeros([d])],
+    [tf.ones([d]), tf.zeros([d])],
+    [tf.ones([d]), tf.zeros([d])],
+  ].flat();
+  const x = tensor(3, [batch * length, d]);
+  const g = tensor(4, [batch * length, d]);
+  const linear = (x, w, b) => tf.add(tf.matMul(x, w), b);
+  const normed = (x, w, b) => {
+    const { mean, variance } = tf.moments(x, 1, true);
+    return tf.add(tf.mul(tf.div(tf.sub(x, mean), tf.sqrt(tf.add(variance, 1e-5))), w), b);
+  };
+  const f = tf.valueAndGrads((inW, inB, outW, outB, w1, b1, w2, b2, n1w, n1b, n2w, n2b) => {
+    const qkv = tf.reshape(linear(x, inW, inB), [batch, length, 3 * heads, d / heads]);
+    const [q, k, v] = tf.split(tf.transpose(qkv, [0, 2, 1, 3]), 3, 1);
+    const weights = tf.softmax(tf.mul(tf.matMul(q, k, false, true), (d / heads) ** -0.5));
+    const side = tf.reshape(tf.transpose(tf.matMul(weights, v), [0, 2, 1, 3]), [batch * length, d]);
+    const h = normed(tf.add(x, linear(side, outW, outB)), n1w, n1b);
+    const y = linear(tf.relu(linear(h, w1, b1)), w2, b2);
+    return tf.sum(tf.mul(normed(tf.add(h, y), n2w, n2b), g));
+  });
+  return work(() => {
+    const { value, grads } = f(parameters);
+    return [value, ...grads];
+  });
+}
+
 const rows = {
   "matmul-256": matmul(256, 256, 256),
   "matmul-512": matmul(512, 512, 512),
@@ -183,6 +218,7 @@ const rows = {
     const b = tensor(2, [8]);
     return { run: () => tf.add(a, b).dispose(), check: () => [size(tf.add(a, b))] };
   },
+  transformer,
   "output-50000": () => {
     const [batch, inputs, classes] = [64, 128, 50000];
     const h = tensor(1, [batch, inputs]);
