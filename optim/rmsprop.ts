@@ -1,7 +1,7 @@
 // RMSprop: each entry steps by its gradient over the root of its mean squared gradient, or of its variance.
 
 import { map } from "../core/map.ts";
-import { add, div, mul, relu, sqrt, sub } from "../core/row/expr.ts";
+import { add, div, less, mul, relu, select, sqrt, sub } from "../core/row/expr.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { checkFlag, checkNumber, checkShared } from "./checks.ts";
 import { flushed, flushedSquare, joined, negligible } from "./moments.ts";
@@ -53,8 +53,10 @@ const rmsprop = (centered: boolean, momentum: boolean): Update =>
       const gt = joined(g!, θ!, sign!, λ!);
       const vt = flushedSquare(add(mul(α!, v!), mul(ω!, mul(gt, gt))), least!);
       const mt = centered && flushed(add(mul(α!, m!), mul(ω!, gt)), least!);
-      // A variance is never below 0, but its difference may be rounded there.
-      const step = div(gt, add(sqrt(mt ? relu(sub(vt, mul(mt, mt))) : vt), ε!));
+      // A variance is never below 0, but its difference may be rounded there. Squares that overflow have no difference.
+      const inRange = less(vt, Number.POSITIVE_INFINITY);
+      const spread = mt ? select(inRange, relu(sub(vt, mul(mt, mt))), vt) : vt;
+      const step = div(gt, add(sqrt(spread), ε!));
       const bt = momentum && flushed(add(mul(μ!, b!), step), least!);
       return [sub(θ!, mul(γ!, bt || step)), vt, ...(mt ? [mt] : []), ...(bt ? [bt] : [])];
     },

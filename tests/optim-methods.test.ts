@@ -220,6 +220,13 @@ test("a variance that is rounded below 0 divides as 0 does", () => {
   expect(p.value.item()).toBeCloseTo(1);
 });
 
+test("a variance whose squares overflow holds the parameter still, and hides no NaN", () => {
+  const p = new Parameter(tensor([1, 2, 3]));
+  const rmsprop = new RMSprop([p], { centered: true, momentum: 0.9 });
+  for (let i = 0; i < 3; i++) rmsprop.step([tensor([1e20, -1e30, Number.NaN])]);
+  expect([...p.value.dataSync()]).toEqual([1, 2, Number.NaN]);
+});
+
 test("a method of one's own is its formula, what it remembers, and its checks", () => {
   interface Options {
     readonly lr?: number;

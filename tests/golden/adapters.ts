@@ -53,6 +53,11 @@ const special: Adapters = {
   mellowmax: () => (inputs, call) => usual(find("mellowmax")!, { keepDims: true })(inputs, call),
   masked_softmax: () => masked("maskedSoftmax"),
   masked_log_softmax: () => masked("maskedLogSoftmax"),
+  // From where on PyTorch gives x for its softplus: a matter of rounding, which needs no care here.
+  softplus:
+    () =>
+    (inputs, { params: { threshold: _, ...params }, ...call }) =>
+      usual(find("softplus")!, {})(inputs, { params, ...call }),
   entmax_rowwise: () => usual(find("entmax")!, {}),
   mixture_of_softmaxes:
     () =>

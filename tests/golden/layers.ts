@@ -9,14 +9,9 @@ import { type Adapter, type Adapters, type Tensors, withTensors } from "./adapte
 type Floats = Tensor<Shape, FloatDType>;
 type FloatsByName = { readonly [name: string]: Floats };
 
-/** Where a layer for given tensors is made, and as what. */
-const like = ({
-  dtype,
-  device,
-}: Floats): { readonly dtype: FloatDType; readonly device: Floats["device"] } => ({
-  dtype,
-  device,
-});
+/** Where a layer for given tensors is made, and as what; a case of a refusal may give none. */
+const like = (x: Floats | undefined): { readonly dtype?: FloatDType; readonly device?: Floats["device"] } =>
+  x ? { dtype: x.dtype, device: x.device } : {};
 
 /** The tensors that are there, by the names of the parameters that they become. */
 const given = (tensors: { readonly [path: string]: Tensor | undefined }): Tensors =>
@@ -50,7 +45,7 @@ const convolution =
         ...options,
         groups,
         bias: bias !== undefined,
-        ...like(x!),
+        ...like(x),
       },
     );
     return run(withTensors(layer, given({ weight, bias })), x!);
@@ -60,7 +55,7 @@ const feedForward: Adapters = {
   linear: () => (inputs) => {
     const { x, weight, bias } = inputs as FloatsByName;
     const [out, features] = weight!.shape as [number, number];
-    const layer = new nn.Linear(features, out, { bias: bias !== undefined, ...like(x!) });
+    const layer = new nn.Linear(features, out, { bias: bias !== undefined, ...like(x) });
     return run(withTensors(layer, given({ weight, bias })), x!);
   },
   dropout:
@@ -72,7 +67,7 @@ const feedForward: Adapters = {
     (inputs, { params: { paddingIdx } }) => {
       const { index, weight } = inputs as FloatsByName;
       const options = {
-        ...like(weight!),
+        ...like(weight),
         ...(paddingIdx == null ? {} : { paddingIdx: paddingIdx as number }),
       };
       const [rows, features] = weight!.shape as [number, number];
@@ -82,20 +77,20 @@ const feedForward: Adapters = {
     () =>
     (inputs, { params: { normalizedShape, ...options } }) => {
       const { x, weight, bias } = inputs as FloatsByName;
-      const shape = (normalizedShape ?? weight!.shape) as number[];
+      const shape = (normalizedShape ?? weight?.shape ?? [1]) as number[];
       const affine = { elementwiseAffine: weight !== undefined, bias: bias !== undefined };
-      const layer = new nn.LayerNorm(shape, { ...options, ...affine, ...like(x!) });
+      const layer = new nn.LayerNorm(shape, { ...options, ...affine, ...like(x) });
       return run(withTensors(layer, given({ weight, bias })), x!);
     },
   rms_norm:
     () =>
     (inputs, { params: { normalizedShape, ...options } }) => {
       const { x, weight } = inputs as FloatsByName;
-      const shape = (normalizedShape ?? weight?.shape ?? [x!.shape.at(-1)]) as number[];
+      const shape = (normalizedShape ?? weight?.shape ?? [x?.shape.at(-1) ?? 1]) as number[];
       const layer = new nn.RMSNorm(shape, {
         ...options,
         elementwiseAffine: weight !== undefined,
-        ...like(x!),
+        ...like(x),
       });
       return run(withTensors(layer, given({ weight })), x!);
     },
@@ -104,11 +99,11 @@ const feedForward: Adapters = {
     (inputs, { params: { training, ...options } }) => {
       const { x, weight, bias, running_mean: runningMean, running_var: runningVar } = inputs as FloatsByName;
       const { num_batches_tracked: numBatchesTracked } = inputs;
-      const layer = new nn.BatchNorm1d((runningMean ?? weight)?.shape[0] ?? x!.shape[1]!, {
+      const layer = new nn.BatchNorm1d((runningMean ?? weight)?.shape[0] ?? x?.shape[1] ?? 1, {
         ...options,
         affine: weight !== undefined,
         trackRunningStats: runningMean !== undefined,
-        ...like(x!),
+        ...like(x),
       }).train(training !== false);
       withTensors(layer, given({ weight, bias, runningMean, runningVar, numBatchesTracked }));
       const out = run(layer, x!);

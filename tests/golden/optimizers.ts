@@ -56,7 +56,9 @@ export const optimizers: Adapters = {
       const { lr, baseLr } = params as { [name: string]: number };
       // With a momentum, so that the schedule of it has something to set.
       const sgd = new optim.SGD([new Parameter(floats([1]))], { lr: lr ?? baseLr ?? 0.1, momentum: 0.9 });
-      const scheduler = new optim.Scheduler(sgd, schedules.oneCycle(renamed(params) as never));
+      const { lr: rate, momentum: inertia } = schedules.oneCycle(renamed(params) as never);
+      const both = params.cycleMomentum === false ? { lr: rate } : { lr: rate, momentum: inertia };
+      const scheduler = new optim.Scheduler(sgd, both);
       const path = Array.from({ length: wanted.lr?.[0] ?? 0 }, () => {
         const { lr, momentum } = sgd.groups[0]!;
         scheduler.step();
@@ -110,8 +112,8 @@ export const optimizers: Adapters = {
       for (let t = 0; t < gradA!.shape[0]!; t++) {
         // The second has no gradient on every third step.
         optimizer.step([gradA!.slice(t), t % 3 === 0 ? undefined : gradB!.slice(t)]);
-        path[0]!.push(first.value);
-        path[1]!.push(second.value);
+        path[0]!.push(copyOf(first.value));
+        path[1]!.push(copyOf(second.value));
       }
       return { a: stacked(path[0]!), b: stacked(path[1]!) };
     },
@@ -175,7 +177,7 @@ const trajectory =
     const path: Tensor[] = [];
     for (let t = 0; t < grad.shape[0]!; t++) {
       optimizer.step([grad.slice(t)]);
-      path.push(p.value);
+      path.push(copyOf(p.value));
     }
     return { trajectory: stacked(path) };
   };

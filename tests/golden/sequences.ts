@@ -28,9 +28,13 @@ type Floats = Tensor<Shape, FloatDType>;
 /** The state of one layer and direction, as a sequence takes it. */
 const one = (t: Tensor | undefined): Floats => (t && reshape(t, [1, ...t.shape])) as Floats;
 
-/** Which nonlinearity a case asks for. */
-const nonlinearity = ({ params }: Call): { nonlinearity?: nn.Nonlinearity } =>
-  typeof params.nonlinearity === "string" ? { nonlinearity: params.nonlinearity as nn.Nonlinearity } : {};
+/** Which nonlinearity a case asks for: by its name, or where other cells have the order of their gates. */
+function nonlinearity({ params: { nonlinearity: name, gateOrder } }: Call): {
+  nonlinearity?: nn.Nonlinearity;
+} {
+  if (typeof name === "string") return { nonlinearity: name as nn.Nonlinearity };
+  return String(gateOrder).includes("relu") ? { nonlinearity: "relu" } : {};
+}
 
 const sequences: Adapters = {
   rnn_cell: () => (inputs, call) => {
@@ -70,10 +74,10 @@ const heads: Adapters = {
     () =>
     (inputs, { params: { embedDim, numHeads, causal } }) => {
       const { query, key, value, key_padding_mask: padding } = inputs;
-      const { dtype, device } = query as Floats;
+      const where = query ? { dtype: (query as Floats).dtype, device: query.device } : {};
       const bias = inputs["in_proj.bias"] !== undefined;
       const layer = withTensors(
-        new nn.MultiheadAttention(embedDim as number, numHeads as number, { bias, dtype, device }),
+        new nn.MultiheadAttention(embedDim as number, numHeads as number, { bias, ...where }),
         {
           inProjWeight: inputs["in_proj.weight"]!,
           "outProj.weight": inputs["out_proj.weight"]!,
