@@ -212,16 +212,14 @@ describe.each(settings)("on $device in $dtype", ({ device, dtype }) => {
     expect([c, d]).toEqual([a, b]);
   });
 
-  test.runIf(dtype === "f32")(
-    "moments without gradient become exact zeros, not denormal numbers",
-    async () => {
-      const p = new Parameter(tensor([1, 1], { device, dtype }));
-      const optimizer = new SGD([p], { lr: 1e-3, momentum: 0.5 });
-      optimizer.step([tensor([1, 1], { device, dtype })]);
-      for (let i = 0; i < 120; i++) optimizer.step([tensor([0, 1], { device, dtype })]);
-      const [dead, alive] = (await numbersOf(optimizer.stateDict()["state.0.momentum_buffer"]!))[0]!;
-      expect(dead).toBe(0);
-      expect(alive).toBeCloseTo(2);
-    },
-  );
+  test("moments without gradient become exact zeros, not denormal numbers", async () => {
+    const p = new Parameter(tensor([1, 1], { device, dtype }));
+    const optimizer = new SGD([p], { lr: 1e-3, momentum: 0.5 });
+    optimizer.step([tensor([1, 1], { device, dtype })]);
+    const steps = dtype === "f32" ? 120 : 1000;
+    for (let i = 0; i < steps; i++) optimizer.step([tensor([0, 1], { device, dtype })]);
+    const [dead, alive] = (await numbersOf(optimizer.stateDict()["state.0.momentum_buffer"]!))[0]!;
+    expect(dead).toBe(0);
+    expect(alive).toBeCloseTo(2);
+  });
 });
