@@ -11,7 +11,13 @@ export { type AsSpeedWindow, asSpeedSteps } from "./accumulation.ts";
 export { biTemperedLogistic } from "./bi-tempered.ts";
 export { bceWithLogits, binaryFocal } from "./binary.ts";
 export { fitTemperature } from "./calibration.ts";
-export * from "./cross-entropy.ts";
+export {
+  type CrossEntropyOptions,
+  crossEntropy,
+  labelSmoothingCe,
+  softCrossEntropy,
+  weightedCrossEntropy,
+} from "./cross-entropy.ts";
 export {
   confidencePenalty,
   entropy,

@@ -33,7 +33,7 @@ export {
 export * from "./elementwise.ts";
 export * from "./indexing.ts";
 export * from "./maps/index.ts";
-export * from "./matmul.ts";
+export { type LinearMap, linear, type MatrixProduct, matmul } from "./matmul.ts";
 export * from "./movement.ts";
 export { normalize } from "./normalize.ts";
 export {

@@ -16,8 +16,10 @@ while (!existsSync(join(root, "package.json"))) root = dirname(root);
 const { files, faults } = await reference(root);
 const out = values.out ?? join(root, "docs");
 // Pages of ops that are gone go too.
-await rm(join(out, "ops"), { recursive: true, force: true });
-await mkdir(join(out, "ops"), { recursive: true });
+for (const folder of new Set([...files.keys()].map(dirname).filter((folder) => folder !== "."))) {
+  await rm(join(out, folder), { recursive: true, force: true });
+  await mkdir(join(out, folder), { recursive: true });
+}
 for (const [path, text] of files) await writeFile(join(out, path), text);
 console.log(`${files.size} files in ${out}`);
 for (const fault of faults) console.log(`  - ${fault}`);

@@ -1,9 +1,11 @@
-// The reference as files: a page for every op and loss, their pictures, the index and the table of laws. Computes them all from
+// The reference as files: a page for every op, loss, layer and optimizer, their pictures, the index and the table of laws. Computes them all from
 // the ops themselves and their sources; writes nothing.
 
 import type { Op } from "simplexgrad";
 import * as losses from "simplexgrad/losses";
+import * as nn from "simplexgrad/nn";
 import * as ops from "simplexgrad/ops";
+import * as optim from "simplexgrad/optim";
 import { lawTables } from "./laws.ts";
 import { functionPageOf, pageOf } from "./page.ts";
 import { picturesOf } from "./pictures.ts";
@@ -60,17 +62,29 @@ export async function reference(root: string): Promise<Reference> {
   const maps = [...families].flatMap(([file, ops]) => (file.startsWith("ops/maps/") ? ops : []));
   files.set("laws.md", `${lawTables(maps.filter(({ info }) => info.kind !== "reduction"))}\n`);
   // What has no card: its page is its docstring.
-  const besides = Object.keys(exported)
-    .toSorted()
-    .flatMap((name) => {
-      const value = exported[name];
-      const source =
-        typeof value === "function" && !every.includes(value as never) ? sources.find(name) : undefined;
-      if (source === undefined) return [];
-      files.set(`ops/${name}.md`, functionPageOf(name, source));
-      return [`- [\`${name}\`](ops/${name}.md): ${firstSentence(source.docstring.text)}`];
-    });
-  files.set("README.md", indexOf(families, sources.opening, besides));
+  const besides = (
+    from: { readonly [name: string]: unknown },
+    folder: string,
+    of?: readonly string[],
+  ): string =>
+    Object.keys(from)
+      .toSorted()
+      .flatMap((name) => {
+        const value = from[name];
+        const source =
+          typeof value === "function" && !every.includes(value as never) ? sources.find(name, of) : undefined;
+        if (source === undefined) return [];
+        files.set(`${folder}/${name}.md`, functionPageOf(name, source));
+        return [`- [\`${name}\`](${folder}/${name}.md): ${firstSentence(source.docstring.text)}`];
+      })
+      .join("\n");
+  const others: readonly (readonly [title: string, list: string])[] = [
+    ["Functions besides", besides(exported, "ops")],
+    ["Layers, output layers, state and data", besides(nn, "nn", ["nn"])],
+    ["Optimizers", besides(optim, "optim", ["optim"])],
+    ["Schedules", besides(optim.schedules, "schedules", ["optim"])],
+  ];
+  files.set("README.md", indexOf(families, sources.opening, others));
   return { files, faults };
 }
 
@@ -85,7 +99,7 @@ const parts: readonly (readonly [title: string, under: string])[] = [
 function indexOf(
   families: ReadonlyMap<string, readonly Op[]>,
   opening: (file: string) => string,
-  besides: readonly string[],
+  besides: readonly (readonly [title: string, list: string])[],
 ): string {
   const left = new Map(families);
   const sections = parts.flatMap(([title, under]) => {
@@ -99,7 +113,7 @@ function indexOf(
       ]),
     ];
   });
-  const others = ["## Functions besides", besides.join("\n")];
+  const others = besides.flatMap(([title, list]) => [`## ${title}`, list]);
   return `${[introduction, ...sections, ...others].join("\n\n")}\n`;
 }
 
@@ -107,7 +121,7 @@ const firstSentence = (text: string): string => /^.*?\.(?=\s|$)/.exec(text)?.[0]
 
 const introduction = `# Reference
 
-A page for every op: the problem it solves, its formula and gradient, how it is called, an example with its result, its laws, and the programs that run. The [table of laws](laws.md) compares the maps. \`npm run docs\` writes these files from the declarations of the ops.
+A page for every op, layer, optimizer and reader: the problem it solves and how it is called; for an op its formula and gradient, an example with its result, its laws, and the programs that run. The [table of laws](laws.md) compares the maps. \`npm run docs\` writes these files from the declarations of the ops.
 
 ## Notation
 

@@ -40,8 +40,8 @@ export interface Source {
 
 /** The sources of the library. */
 export interface Sources {
-  /** What is exported under a name, if it has a docstring. Throws where several are. */
-  readonly find: (name: string) => Source | undefined;
+  /** What is exported under a name by the files of these folders, if it has a docstring. Throws where several are. */
+  readonly find: (name: string, folders?: readonly string[]) => Source | undefined;
   /** The comment that a file opens with. */
   readonly opening: (file: string) => string;
 }
@@ -69,16 +69,16 @@ export function parseDocstring(body: string): Docstring {
   };
 }
 
-/** Reads the ops of a source tree. */
+/** Reads the library of a source tree. */
 export function readSources(root: string): Sources {
-  const files = ["ops", "losses"].flatMap((folder) =>
+  const files = ["ops", "losses", "nn", "optim"].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
       .map((file) => `${folder}/${file.replaceAll("\\", "/")}`)
       .filter((file) => file.endsWith(".ts"))
       .toSorted(),
   );
-  // Options that several losses or maps share are declared where these are made.
-  const shared = ["core/rowop.ts", "core/rowloss.ts"];
+  // Options that several losses, maps or layers share are declared where these are made.
+  const shared = ["core/rowop.ts", "core/rowloss.ts", "core/create.ts"];
   const texts = new Map([...files, ...shared].map((file) => [file, readFileSync(join(root, file), "utf8")]));
 
   /** Where a type is declared: in a file, or in the one that it imports it from. */
@@ -112,9 +112,11 @@ export function readSources(root: string): Sources {
   };
 
   return {
-    find: (name) => {
-      const declaration = new RegExp(`${comment}\\nexport (?:const|(?:async )?function) ${name}\\b`);
+    find: (name, folders = ["ops", "losses"]) => {
+      const kinds = "const|(?:async )?function|(?:abstract )?class";
+      const declaration = new RegExp(`${comment}\\nexport (?:${kinds}) ${name}\\b`);
       const found = files.flatMap((file) => {
+        if (!folders.includes(file.split("/")[0]!)) return [];
         const text = texts.get(file)!;
         const match = declaration.exec(text);
         return match ? [{ file, body: match[1]!, rest: text.slice(match.index + match[0].length) }] : [];
@@ -126,7 +128,11 @@ export function readSources(root: string): Sources {
       if (others.length > 0)
         throw new Error(`docs: ${found.map(({ file }) => file).join(" and ")} export ${name}`);
       const { file, body, rest } = place;
-      const type = rest.split(/ = |\n\)|\{\n/)[0]!;
+      const isClass = new RegExp(`^export (?:abstract )?class ${name}\\b`, "m").test(texts.get(file)!);
+      // What a class takes is what its constructor takes.
+      const type = isClass
+        ? (/\n {2}constructor\(([\s\S]*?)\) \{\n/.exec(rest.split("\n}\n")[0]!)?.[1] ?? "")
+        : rest.split(/ = |\n\)|\{\n/)[0]!;
       return {
         file,
         docstring: parseDocstring(body),
