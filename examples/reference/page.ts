@@ -50,7 +50,7 @@ export async function pageOf(parts: PageParts): Promise<string> {
     ...section("Conventions", [bullets(tagged.remarks)]),
     ...section("Laws", [await lawSection(op)]),
     ...section("In the literature", [bullets(tagged.errata)]),
-    ...section("Related", [bullets(tagged.see.map(related))]),
+    ...section("Related", [bullets(tagged.see.map(related(beside)))]),
     ...section("As it is computed", listings(info)),
     `${info.source ? `Source: ${info.source}. ` : ""}Declared in [${source.file}](../../${source.file}). Notation: [here](../README.md#notation).`,
   ];
@@ -58,7 +58,11 @@ export async function pageOf(parts: PageParts): Promise<string> {
 }
 
 /** The page of a function without a card: what its docstring says. */
-export function functionPageOf(name: string, { file, docstring, options }: Source): string {
+export function functionPageOf(
+  name: string,
+  { file, docstring, options }: Source,
+  pathOf: PathOf = beside,
+): string {
   const { text, tagged } = docstring;
   const given = tagged.param.map((param) => /^(\w+)\s+(.*)$/s.exec(param)!.slice(1));
   const rows = [...given, ...options.map((o) => [o.name, o.text])].map(
@@ -80,7 +84,7 @@ export function functionPageOf(name: string, { file, docstring, options }: Sourc
     ),
     ...section("Conventions", [bullets(tagged.remarks)]),
     ...section("In the literature", [bullets(tagged.errata)]),
-    ...section("Related", [bullets(tagged.see.map(related))]),
+    ...section("Related", [bullets(tagged.see.map(related(pathOf)))]),
     `Declared in [${file}](../../${file}). Notation: [here](../README.md#notation).`,
   ];
   return `${sections.join("\n\n")}\n`;
@@ -105,10 +109,16 @@ const bullets = (items: readonly string[]): string =>
   items.length === 1 ? items[0]! : items.map((item) => `- ${item}`).join("\n");
 
 /** `entmax: at α = 2` as a link and its sentence. */
-function related(text: string): string {
-  const [, name, rest] = /^(\w+)(.*)$/s.exec(text)!;
-  return `[\`${name}\`](${name}.md)${rest}`;
-}
+const related =
+  (pathOf: PathOf) =>
+  (text: string): string => {
+    const [, name, rest] = /^(\w+)(.*)$/s.exec(text)!;
+    return `[\`${name}\`](${pathOf(name!)})${rest}`;
+  };
+
+/** Where the page of another name lies. */
+export type PathOf = (name: string) => string;
+const beside: PathOf = (name) => `${name}.md`;
 
 // ---------------------------------------------------------------------------------------------------------------
 // Arguments

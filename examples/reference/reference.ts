@@ -74,7 +74,9 @@ export async function reference(root: string): Promise<Reference> {
         const source =
           typeof value === "function" && !every.includes(value as never) ? sources.find(name, of) : undefined;
         if (source === undefined) return [];
-        files.set(`${folder}/${name}.md`, functionPageOf(name, source));
+        const pathOf = (other: string): string =>
+          Object.hasOwn(from, other) ? `${other}.md` : `../ops/${other}.md`;
+        files.set(`${folder}/${name}.md`, functionPageOf(name, source, pathOf));
         return [`- [\`${name}\`](${folder}/${name}.md): ${firstSentence(source.docstring.text)}`];
       })
       .join("\n");
