@@ -1,7 +1,6 @@
 // Losses of rows: a formula per row against class indices or distributions, ignored rows, and how the rows become one number.
 // Laying out and running is `rowop.ts`. Knows no loss in particular.
 
-import { full } from "./create.ts";
 import type { FloatDType } from "./dtype.ts";
 import { ArgumentError, showValue } from "./errors.ts";
 import type { HandWrittenGradient } from "./formula.ts";
@@ -39,7 +38,7 @@ import {
 import type { Checked, HasRows, Shape } from "./shape.ts";
 import { stopGradient } from "./tape.ts";
 import { Tensor } from "./tensor.ts";
-import { reshape, transpose } from "./views.ts";
+import { reshape, sumTo, transpose } from "./views.ts";
 
 /** How the losses of the rows become one number. */
 export type Reduction = "mean" | "sum" | "none";
@@ -136,7 +135,8 @@ export function reductionOf(name: string, reduction: unknown = "mean"): Reductio
 
 /** One number from the losses of all rows; a mean is by their weights, and 0 where these are. */
 export function reduceLosses(loss: Tensor, weight: Tensor | undefined, reduction: "mean" | "sum"): Tensor {
-  if (loss.size === 0) return full([], 0, { dtype: loss.dtype, device: loss.device });
+  // Of no rows: 0, which still depends on them, so that gradients come out empty and not as an error.
+  if (loss.size === 0) return sumTo(loss, []);
   const flat = (t: Tensor): Tensor => (t.rank === 1 ? t : reshape(t, [t.size]));
   if (reduction === "sum") return sumOfRows.call(flat(loss), NOTHING)[0]!;
   if (weight === undefined) return meanOfRows.call(flat(loss), NOTHING)[0]!;

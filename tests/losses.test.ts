@@ -153,8 +153,12 @@ describe.each(["js", "wasm"] as const)("on %s", (device) => {
     expect(crossEntropy(three, t).item()).toBeCloseTo(byColumns, 12);
   });
 
-  test("no rows at all: the loss is 0", () => {
-    expect(crossEntropy(tensor(new Float64Array(0), { shape: [0, 4] }), new Int32Array(0)).item()).toBe(0);
+  test("no rows at all: the loss is 0, and its gradient is empty", () => {
+    const none = tensor(new Float64Array(0), { shape: [0, 4] });
+    expect(crossEntropy(none, new Int32Array(0)).item()).toBe(0);
+    expect((grad((x: typeof none) => crossEntropy(x, new Int32Array(0)))(none) as typeof none).shape).toEqual(
+      [0, 4],
+    );
   });
 
   test("bad labels and options are refused by name", () => {

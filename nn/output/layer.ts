@@ -1,7 +1,7 @@
 // What output layers share: rows of features against targets on the host, rows put into buckets, and how the log-probabilities of
 // the targets become one number. Knows no layer in particular.
 
-import { full, zeros } from "../../core/create.ts";
+import { zeros } from "../../core/create.ts";
 import { dtypes, type FloatDType } from "../../core/dtype.ts";
 import {
   ArgumentError,
@@ -164,7 +164,6 @@ function reduced<D extends FloatDType>(
   reduction: Reduction,
 ): Tensor<Shape, D> {
   if (reduction === "none") return reshape(losses, outer);
-  if (losses.size === 0) return full([], 0, { dtype: losses.dtype, device: losses.device });
   const total = sum(losses as never) as Tensor<Shape, D>;
   return reduction === "sum" ? total : (mul(total, 1 / Math.max(1, counted)) as Tensor<Shape, D>);
 }
