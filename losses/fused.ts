@@ -404,7 +404,7 @@ export const fusedLinearCrossEntropy: FusedLinearCrossEntropy = /* @__PURE__ */ 
     const { returns } = settings;
     if (returns.length === 0) return shaped[0]!;
     return Object.fromEntries(["loss", ...returns].map((key, k) => [key, shaped[k]!]));
-  }) as FusedLinearCrossEntropy,
+  }) as unknown as FusedLinearCrossEntropy,
   {
     name,
     kind: "structure",

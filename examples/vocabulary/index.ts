@@ -110,9 +110,10 @@ const trainings = chosen.map((head) => new Training(head, corpus, seed));
 if (await resume(trainings)) console.log(`Going on from step ${trainings[0]!.step}.`);
 
 let interrupted = false;
-process.once("SIGINT", () => {
-  interrupted = true;
-});
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    interrupted = true;
+  });
 
 const bar = new SingleBar({
   format: "{bar} {percentage} %  {eta_formatted} left  {head}",
