@@ -23,13 +23,13 @@ export function figure(curves: readonly Curve[], unigram: number): string {
     const end = points.at(-1);
     return end ? [{ title, color, ...end }] : [];
   });
-  // Names of lines that end close together are moved apart.
-  const ordered = last.toSorted((a, b) => a.perplexity - b.perplexity);
+  // Names stand in a column of their own: lines end close together.
+  const worstFirst = last.toSorted((a, b) => b.perplexity - a.perplexity);
   const drawing = Plot.plot({
     document,
     width: 860,
     height: 480,
-    marginRight: 150,
+    marginRight: 180,
     marginLeft: 60,
     inset: 12,
     color: { type: "identity" },
@@ -66,15 +66,14 @@ export function figure(curves: readonly Curve[], unigram: number): string {
       }),
       Plot.lineY(rows, { x: "seconds", y: "perplexity", z: "title", stroke: "color", strokeWidth: 2 }),
       Plot.dot(last, { x: "seconds", y: "perplexity", fill: "color", r: 3 }),
-      ...ordered.map((end, i) =>
+      ...worstFirst.map((end, i) =>
         Plot.text([end], {
-          x: "seconds",
-          y: "perplexity",
-          text: "title",
+          frameAnchor: "top-right",
+          text: ({ title, perplexity }) => `${title}  ${perplexity.toFixed(0)}`,
           fill: "color",
-          dx: 8,
-          dy: (i % 2 === 0 ? 1 : -1) * 6,
-          textAnchor: "start",
+          dx: 150,
+          dy: 18 * i,
+          textAnchor: "end",
         }),
       ),
     ],
