@@ -220,7 +220,8 @@ export function head<const P extends Params, H extends Op = Head>(name: string, 
     if (reads.includes("classLengths")) passed.classLengths = lengths(weight as Features);
     return { given, passed, labels, similar: similarities(rows, weight as Features, given) };
   };
-  const call = (...args: readonly unknown[]): Tensor => {
+  const call = (x: unknown, weight: unknown, target: unknown, options: unknown): Tensor => {
+    const args = [x, weight, target, options];
     const { passed, labels, similar } = measured(args, known, { ...smoothing, ...ignoring });
     return loss(similar as never, labels, passed as never);
   };

@@ -33,7 +33,12 @@ export async function reference(root: string): Promise<Reference> {
   const exported: { readonly [name: string]: unknown } = { ...ops, ...losses };
   for (const op of every) {
     const { name } = op.info;
-    const source = sources.find(name);
+    const found = sources.find(name);
+    const own = found?.options.map((option) => option.name) ?? [];
+    const others = (op.info.kind === "structure" ? (op.info.options ?? []) : [])
+      .filter((option) => !own.includes(option))
+      .flatMap((option) => sources.sharedOption(option) ?? []);
+    const source = found && { ...found, options: [...found.options, ...others] };
     if (source === undefined) {
       faults.push(`${name} has no docstring where it is exported`);
       continue;

@@ -42,6 +42,8 @@ export interface Source {
 export interface Sources {
   /** What is exported under a name by the files of these folders, if it has a docstring. Throws where several are. */
   readonly find: (name: string, folders?: readonly string[]) => Source | undefined;
+  /** What is said of an option that many share, where the losses are made. */
+  readonly sharedOption: (name: string) => OptionText | undefined;
   /** The comment that a file opens with. */
   readonly opening: (file: string) => string;
 }
@@ -140,6 +142,13 @@ export function readSources(root: string): Sources {
           ({ name }, i, all) => all.findIndex((other) => other.name === name) === i,
         ),
       };
+    },
+    sharedOption: (name) => {
+      for (const file of ["losses/heads.ts", ...shared]) {
+        const found = new RegExp(`${comment}\\s*readonly ${name}(\\?)?:`).exec(texts.get(file)!);
+        if (found) return { name, optional: true, text: joined(withoutStars(found[1]!)) };
+      }
+      return undefined;
     },
     opening: (file) =>
       texts
