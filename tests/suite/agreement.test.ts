@@ -153,8 +153,6 @@ const sizesUpTo = (...limits: readonly number[]): fc.Arbitrary<number> =>
 const anySizes = fc.record({ rows: sizesUpTo(4, 70, 5000), n: sizesUpTo(33, 1100, 5000, 70_000) });
 /** Entries of the random ones: the plain reading takes a microsecond for each. */
 const mostEntries = place.page ? 2 ** 12 : 2 ** 14;
-/** A GPU compiles for kinds of sizes, which the corners are: it is asked for these, and for some of the others. */
-const asksAll = (seed: number): boolean => seed < corners.length || seed % 3 === 0;
 /** The product of many numbers leaves f32. */
 const onlyShort: readonly string[] = ["prod"];
 /** Overflow where they should not, in f32 long before f64: to show that they do. */
@@ -218,7 +216,7 @@ describe.each(byName)("%s", (name, op) => {
       // Of large arguments one form says enough.
       for (const form of rows * n > (costs ? 20 : 500) ? [forms[seed % forms.length]!] : forms) {
         const template = like(op, form, { rows, n }, random);
-        const found = await differences(op, template, asksAll(seed) ? others : onCpu);
+        const found = await differences(op, template, others);
         expect(found.join("; "), `${form.join(", ")}${shown(template)}`).toBe("");
       }
     });
