@@ -78,6 +78,11 @@ export function figure(curves: readonly Curve[], unigram: number): string {
       ),
     ],
   });
+  drawing.setAttribute("role", "img");
+  drawing.setAttribute(
+    "aria-label",
+    "Validation perplexity against seconds of training, a line for each output layer",
+  );
   drawing.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   return drawing.outerHTML;
 }
