@@ -103,8 +103,12 @@ export class RowSparse<D extends FloatDType = FloatDType> {
   /** The sum with another gradient of the same table. */
   plus(other: RowSparse): RowSparse<D> {
     const rows = joined(this.rows, other.rows, []) as Tensor<readonly [number], "i32">;
-    const hosts = [this.rows.host, other.rows.host];
-    if (hosts[0] && hosts[1]) rows.host = Int32Array.of(...hosts[0], ...hosts[1]);
+    const [own, others] = [this.rows.host, other.rows.host];
+    if (own && others) {
+      rows.host = new Int32Array(rows.size);
+      rows.host.set(own);
+      rows.host.set(others, own.length);
+    }
     return trusted(
       this.shape,
       rows,

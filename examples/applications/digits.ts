@@ -28,7 +28,9 @@ export interface Digits {
 /** All 1,797 digits in an order of the key's, cut into parts of the given sizes. */
 export async function digitsIn(sizes: readonly number[], key: Key): Promise<Digits[]> {
   const { train, test } = await loadData("digits");
-  const x = tensor(Float32Array.of(...train.x, ...test.x), { shape: [train.count + test.count, 64] });
+  const x = tensor(Float32Array.from([train.x, test.x].flatMap((part) => [...part])), {
+    shape: [train.count + test.count, 64],
+  });
   const y = tensor(Int32Array.of(...train.y, ...test.y));
   const order = permutation(x.shape[0], { key });
   let from = 0;
