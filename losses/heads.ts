@@ -166,7 +166,7 @@ export function checkLabelled(
 }
 
 /** Refuses a fixed factor of cosines that is no positive number; what a scale that is learned becomes is the optimizer's business. */
-export function checkScale(name: string, scale: unknown): void {
+function checkScale(name: string, scale: unknown): void {
   if (typeof scale === "number" && !(scale > 0 && Number.isFinite(scale)))
     throw new DomainError(name, `scale is ${scale}`, "give a finite number above 0");
 }
